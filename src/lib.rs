@@ -1,0 +1,14 @@
+//! readstates remembers, for every user and channel, what has been read and how many mentions wait.
+
+pub mod model;
+pub mod store;
+
+/// The contract, generated from `proto/readstates/v1/readstates.proto`.
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod proto {
+    tonic::include_proto!("readstates.v1");
+
+    /// The contract's descriptors, for reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/readstates.v1.bin"));
+}

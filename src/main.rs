@@ -1,0 +1,3 @@
+//! The readstates program.
+
+fn main() {}

@@ -1,0 +1,18 @@
+//! What a read state is and how it moves: ids, the state with its ledger, and pure transitions.
+//! Nothing here knows of time, threads or storage, so every rule can be tested by itself.
+
+mod extra;
+mod id;
+mod ledger;
+mod operation;
+mod parts;
+mod state;
+mod transition;
+
+pub use extra::Extra;
+pub use id::{ChannelId, Key, Kind, MessageId, UserId, Version};
+pub use ledger::{LEDGER_MAX, Ledger};
+pub use operation::{Guard, MentionOutcome, Mismatch, Operation, Update};
+pub use parts::{InvalidParts, PartialAck, Parts};
+pub use state::{ReadState, View};
+pub use transition::Transition;

@@ -1,0 +1,72 @@
+//! Where states rest: whole rows by key, written in batches, read by key, by user or in order.
+
+mod error;
+mod row;
+
+use std::{future::Future, pin::Pin};
+
+pub use error::StoreError;
+pub use row::{CommitReport, Row, UserPage};
+
+use crate::model::{Key, ReadState, UserId, Version};
+
+/// A future of a store: one allocation per miss, none per hit.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Counts the commits of an embedded store; rises by one per commit, over restarts (I11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommitNumber(pub u64);
+
+/// Rows to be written together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// At most one row per key. A state that is deleted is a tombstone and is kept as a row.
+    pub rows: Vec<Row>,
+    /// Return only once the rows would survive a power cut.
+    pub durable: bool,
+}
+
+/// A place where states rest.
+///
+/// A key is in at most one commit at a time and its versions rise from commit to commit; the cache
+/// above keeps that (I12), a store need not check it. Reads see every commit that was confirmed.
+/// Futures may be dropped: a commit that was begun then still ends, one way or the other.
+pub trait Store: Send + Sync + 'static {
+    /// The state of `key`, a tombstone included; `None` where there is no row.
+    fn load(&self, key: Key) -> Pending<'_, Option<ReadState>>;
+
+    /// As [`Store::load`] for each key, in their order.
+    fn load_many(&self, keys: Vec<Key>) -> Pending<'_, Vec<Option<ReadState>>>;
+
+    /// Up to `limit` rows of `user` with keys above `after`, in key order, tombstones included,
+    /// and the version at which the user was last deleted as a whole.
+    fn load_user(&self, user: UserId, after: Option<Key>, limit: usize) -> Pending<'_, UserPage>;
+
+    /// Writes rows. `Err` means that none was written; a report names those that were not. While
+    /// the outcome is unknown the future does not end (I12).
+    fn commit(&self, batch: Batch) -> Pending<'_, CommitReport>;
+
+    /// Returns once every commit confirmed before the call rests in the store's own files, without
+    /// help of its log, and survives a power cut.
+    fn persist(&self) -> Pending<'_, CommitNumber>;
+
+    /// Removes the rows of `user` up to and including `version` and leaves a mark with it.
+    fn delete_user(&self, user: UserId, version: Version) -> Pending<'_, ()>;
+
+    /// Up to `limit` rows of all users with keys above `after`, in key order, tombstones included.
+    fn scan(&self, after: Option<Key>, limit: usize) -> Pending<'_, Vec<Row>>;
+
+    /// Removes up to `limit` tombstones and marks of deleted users older than `before`; how many
+    /// it removed. One that was replaced by a newer row in the meantime stays.
+    fn expire(&self, before: Version, limit: usize) -> Pending<'_, usize>;
+
+    /// The version that no version given out before may exceed; 0 in a new store.
+    fn clock_ceiling(&self) -> Pending<'_, Version>;
+
+    /// Raises the ceiling, durably before it returns. A lower one changes nothing.
+    fn raise_clock_ceiling(&self, ceiling: Version) -> Pending<'_, ()>;
+
+    /// Ends the store's threads once everything begun is done. Later calls fail with
+    /// [`StoreError::Closed`].
+    fn close(&self) -> Pending<'_, ()>;
+}

@@ -1,0 +1,28 @@
+//! What goes into a store and what comes back.
+
+use crate::model::{Key, ReadState, Version};
+
+/// A state under its key. The state's version is not 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Whose and what.
+    pub key: Key,
+    /// The whole state; a tombstone for a deleted one.
+    pub state: ReadState,
+}
+
+/// Part of a user's rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserPage {
+    /// In key order. Fewer than asked for means that no more follow.
+    pub rows: Vec<Row>,
+    /// The version at which the user was last deleted as a whole, while its mark is kept.
+    pub deleted_at: Option<Version>,
+}
+
+/// What became of a commit whose outcome is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommitReport {
+    /// Keys whose rows were not written; the others were.
+    pub failed: Vec<Key>,
+}
