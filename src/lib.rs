@@ -1,5 +1,7 @@
 //! readstates remembers, for every user and channel, what has been read and how many mentions wait.
 
+pub mod cache;
+pub mod clock;
 pub mod model;
 pub mod store;
 

@@ -120,8 +120,17 @@ pub struct Key {
 }
 
 impl Key {
+    /// Above every other key.
+    pub const MAX: Self =
+        Self { user: UserId(u64::MAX), kind: Kind::MessageRequests, channel: ChannelId(u64::MAX) };
+
     /// The key of a channel's state, by far the most usual kind.
     pub const fn channel(user: UserId, channel: ChannelId) -> Self {
         Self { user, kind: Kind::Channel, channel }
+    }
+
+    /// The lowest key that a state of `user` can have.
+    pub const fn lowest_of(user: UserId) -> Self {
+        Self { user, kind: Kind::Channel, channel: ChannelId(1) }
     }
 }

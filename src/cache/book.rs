@@ -1,0 +1,173 @@
+//! What a shard writes down about its states, and the one place where a state is changed.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::{
+    answer::{Access, Done, Leftovers, Outcome, Previous, Refusal},
+    dirty::DirtyIndex,
+    ticket::Tickets,
+};
+use crate::{
+    clock::Now,
+    model::{Key, ReadState, Update, UserId, Version},
+};
+
+/// Places for states that the store does not have yet, shared by all shards (I6).
+#[derive(Debug)]
+pub(super) struct DirtyPlaces {
+    limit: usize,
+    taken: AtomicUsize,
+}
+
+impl DirtyPlaces {
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, taken: AtomicUsize::new(0) })
+    }
+
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    // Relaxed: the number guards memory, not other data; those are under the shard's lock.
+    pub fn try_take(&self) -> bool {
+        let below = |taken| (taken < self.limit).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).is_ok()
+    }
+
+    pub fn release(&self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Versions, dirty marks, tickets and user deletions of one shard.
+pub(super) struct Book {
+    /// The newest version that this shard gave out or has seen (I7).
+    pub last: Version,
+    pub dirty: DirtyIndex,
+    pub tickets: Tickets,
+    /// Users deleted as a whole, until the store confirms it: states up to that version are gone.
+    pub deletions: HashMap<UserId, Version>,
+    /// Heap bytes of all states in memory, victims included.
+    pub extra_bytes: usize,
+    pub dirty_refused: u64,
+    pub places: Arc<DirtyPlaces>,
+}
+
+impl Book {
+    pub fn new(last: Version, places: Arc<DirtyPlaces>) -> Self {
+        Self {
+            last,
+            dirty: DirtyIndex::default(),
+            tickets: Tickets::default(),
+            deletions: HashMap::new(),
+            extra_bytes: 0,
+            dirty_refused: 0,
+            places,
+        }
+    }
+
+    /// Whether a user's deletion has done away with this state.
+    pub fn is_hidden(&self, key: &Key, version: Version) -> bool {
+        !self.deletions.is_empty()
+            && self.deletions.get(&key.user).is_some_and(|deleted| version <= *deleted)
+    }
+
+    /// Does what is asked of `state`, which is in memory or on its way into it.
+    ///
+    /// Count, watermark, ledger, version and dirty mark move together here, under the shard's lock.
+    pub fn access(
+        &mut self,
+        key: &Key,
+        state: &mut ReadState,
+        access: &Access,
+        now: &Now,
+        leftovers: &mut Leftovers,
+    ) -> Outcome {
+        let Access::Update(update) = access else { return Ok(seen(state)) };
+        if update.guard.check(state).is_err() {
+            let unflushed = state.holder_mark();
+            return Err(Refusal::Mismatch { view: state.view(), unflushed });
+        }
+        let Some(version) = now.next_version(self.last, state.version()) else {
+            return self.refuse_change(state, update, Refusal::ClockCeiling);
+        };
+        let was_dirty = state.holder_mark();
+        if !was_dirty && !self.places.try_take() {
+            return self.refuse_change(state, update, Refusal::DirtyLimit);
+        }
+        let done = self.change(key, state, update, version, leftovers);
+        match (was_dirty, done.changed) {
+            (false, true) => self.dirty.insert(*key, now.elapsed_ms),
+            (false, false) => self.places.release(),
+            (true, _) => {}
+        }
+        Ok(done)
+    }
+
+    fn change(
+        &mut self,
+        key: &Key,
+        state: &mut ReadState,
+        update: &Update,
+        version: Version,
+        leftovers: &mut Leftovers,
+    ) -> Done {
+        let previous = Previous::of(state);
+        let was_dirty = state.holder_mark();
+        let bytes = state.extra_bytes();
+        let transition = state.apply(&update.operation);
+        leftovers.add(transition.freed);
+        if transition.changed {
+            state.set_version(version);
+            self.last = version;
+            self.tickets.void(key);
+        }
+        // Deleting and starting anew replace the state, and with it the mark.
+        state.set_holder_mark(was_dirty || transition.changed);
+        self.extra_bytes = self.extra_bytes + state.extra_bytes() - bytes;
+        Done { previous, changed: transition.changed, outcome: transition.outcome, ..seen(state) }
+    }
+
+    /// Refuses, unless the update would change nothing anyway.
+    fn refuse_change(&mut self, state: &ReadState, update: &Update, why: Refusal) -> Outcome {
+        let transition = state.clone().apply(&update.operation);
+        if transition.changed {
+            self.dirty_refused += u64::from(why == Refusal::DirtyLimit);
+            return Err(why);
+        }
+        Ok(Done { outcome: transition.outcome, ..seen(state) })
+    }
+
+    /// The store has the current version of this key.
+    pub fn make_clean(&mut self, key: &Key) {
+        if self.dirty.remove(key) {
+            self.places.release();
+        }
+    }
+}
+
+impl Previous {
+    fn of(state: &ReadState) -> Self {
+        Self {
+            last_acked_id: state.last_acked_id(),
+            mention_count: state.mention_count(),
+            marked_unread: state.marked_unread(),
+        }
+    }
+}
+
+fn seen(state: &ReadState) -> Done {
+    Done {
+        view: state.view(),
+        previous: Previous::of(state),
+        changed: false,
+        outcome: None,
+        unflushed: state.holder_mark(),
+    }
+}

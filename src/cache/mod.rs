@@ -1,0 +1,234 @@
+//! The read states in memory: a set of shards, each an LRU with its dirty index under one lock.
+//!
+//! All of a user's states are in one shard, so that versions, lists and bulk operations of a user
+//! are one lock. Synchronous throughout: time is an argument, nothing waits, logs or does I/O.
+//! Lock rule (I1): never two shards at once; at most [`KEYS_PER_HOLD_MAX`] keys per hold.
+
+mod answer;
+mod book;
+mod dirty;
+mod resident;
+mod shard;
+mod sizing;
+mod sync;
+mod ticket;
+mod write_back;
+
+pub use answer::{Access, CacheCounts, Done, Outcome, Overlay, Previous, Refusal, UserDeletion};
+pub use shard::Void;
+pub use sizing::{DIRTY_BYTES, ENTRY_BYTES, SHARD_ENTRIES, Sizing};
+pub use ticket::Ticket;
+
+use answer::Leftovers;
+use book::DirtyPlaces;
+use shard::Shard;
+use std::sync::Arc;
+use sync::Mutex;
+
+use crate::{
+    clock::Now,
+    model::{Key, ReadState, UserId, Version},
+};
+
+/// Keys that are looked at in one hold of a shard's lock, at most (I1).
+pub const KEYS_PER_HOLD_MAX: usize = 256;
+
+/// The sharded cache. See the module's documentation.
+pub struct Cache {
+    // The lock of one shard guards everything about its users: LRUs, victims, dirty index,
+    // tickets and versions. It is held for one access, or for a bounded run of keys.
+    shards: Box<[Mutex<Shard>]>,
+    places: Arc<DirtyPlaces>,
+    sizing: Sizing,
+    seed: u64,
+}
+
+impl Cache {
+    /// An empty cache. No version given out before is above `last`; `seed` spreads the users.
+    pub fn new(sizing: Sizing, last: Version, seed: u64) -> Self {
+        let places = DirtyPlaces::new(sizing.dirty_limit);
+        let shard =
+            |index| Mutex::new(Shard::new(sizing.of_shard(index), last, Arc::clone(&places)));
+        let shards = (0..sizing.shards).map(shard).collect();
+        Self { shards, places, sizing, seed }
+    }
+
+    /// The bounds it was built with.
+    pub fn sizing(&self) -> Sizing {
+        self.sizing
+    }
+
+    fn index_of(&self, user: UserId) -> usize {
+        let spread = u128::from(mix(user.as_u64() ^ self.seed)) * self.shards.len() as u128;
+        (spread >> 64) as usize
+    }
+
+    fn with<R>(&self, user: UserId, hold: impl FnOnce(&mut Shard, &mut Leftovers) -> R) -> R {
+        self.with_index(self.index_of(user), hold)
+    }
+
+    fn with_index<R>(&self, index: usize, hold: impl FnOnce(&mut Shard, &mut Leftovers) -> R) -> R {
+        // Declared before the lock, so that it is dropped after it: heap parts are freed outside.
+        let mut leftovers = Leftovers::default();
+        let mut shard = self.shards[index].lock();
+        hold(&mut shard, &mut leftovers)
+    }
+
+    /// Does what is asked of a key in memory; `None` where it is not: load it.
+    pub fn access(&self, key: &Key, access: &Access, now: &Now) -> Option<Outcome> {
+        self.with(key.user, |shard, leftovers| shard.access(key, access, now, leftovers))
+    }
+
+    /// Gives out a ticket to load `key`; `None` where it is in memory by now.
+    pub fn begin_load(&self, key: Key) -> Option<Ticket> {
+        self.with(key.user, |shard, _| shard.begin_load(key))
+    }
+
+    /// Takes in what a load brought and does `accesses`, in one critical section (I5).
+    ///
+    /// # Errors
+    /// [`Void`] where the key was touched since the ticket was given out: nothing was done.
+    pub fn admit(
+        &self,
+        ticket: Ticket,
+        loaded: Option<ReadState>,
+        accesses: &[Access],
+        now: &Now,
+    ) -> Result<Vec<Outcome>, Void> {
+        self.with(ticket.key().user, |shard, leftovers| {
+            shard.admit(ticket, loaded, accesses, now, leftovers)
+        })
+    }
+
+    /// Gives a ticket back without a result.
+    pub fn abandon_load(&self, ticket: Ticket) {
+        self.with(ticket.key().user, |shard, _| shard.abandon_load(ticket));
+    }
+
+    /// Moves due states of shard `index` into a commit; see [`KEYS_PER_HOLD_MAX`] for `limit`.
+    pub fn collect_due(
+        &self,
+        index: usize,
+        changed_before_ms: u64,
+        limit: usize,
+        rows: &mut Vec<(Key, ReadState)>,
+    ) {
+        let limit = limit.min(KEYS_PER_HOLD_MAX);
+        self.with_index(index, |shard, leftovers| {
+            shard.collect_due(changed_before_ms, limit, rows, leftovers);
+        });
+    }
+
+    /// Number of shards, for [`Self::collect_due`].
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// A commit of `key` at `version` ended, `written` or without effect (I4).
+    pub fn settle(&self, key: &Key, version: Version, written: bool, now_ms: u64) {
+        self.with(key.user, |shard, leftovers| {
+            shard.settle(key, version, written, now_ms, leftovers);
+        });
+    }
+
+    /// Up to [`KEYS_PER_HOLD_MAX`] of the user's states above `after` that the store does not have.
+    pub fn overlay(&self, user: UserId, after: Option<Key>, limit: usize) -> Overlay {
+        let limit = limit.min(KEYS_PER_HOLD_MAX);
+        self.with(user, |shard, _| shard.overlay(user, after, limit))
+    }
+
+    /// Does away with everything the user has up to now, and returns the version of that.
+    ///
+    /// # Errors
+    /// As for an update of a key that is not dirty.
+    pub fn delete_user(&self, user: UserId, now: &Now) -> Result<Version, Refusal> {
+        let version = self.with(user, |shard, _| shard.delete_user(user, now))?;
+        let mut after = None;
+        loop {
+            after = self.with(user, |shard, leftovers| {
+                shard.purge_deleted(user, after, KEYS_PER_HOLD_MAX, leftovers)
+            });
+            if after.is_none() {
+                return Ok(version);
+            }
+        }
+    }
+
+    /// Frees those of a user's `keys` that are not newer than `version`.
+    pub fn purge_older(&self, user: UserId, keys: &[Key], version: Version) {
+        for keys in keys.chunks(KEYS_PER_HOLD_MAX) {
+            self.with(user, |shard, leftovers| shard.purge_older(keys, version, leftovers));
+        }
+    }
+
+    /// The deletions of users that the store has not confirmed.
+    pub fn deletions(&self) -> Vec<UserDeletion> {
+        self.shards.iter().flat_map(|shard| shard.lock().deletions().collect::<Vec<_>>()).collect()
+    }
+
+    /// The store has confirmed a deletion.
+    pub fn settle_deletion(&self, deletion: UserDeletion) {
+        self.with(deletion.user, |shard, _| shard.settle_deletion(deletion));
+    }
+
+    /// The newest version given out or seen, for the clock's ceiling.
+    pub fn newest_version(&self) -> Version {
+        self.shards.iter().map(|shard| shard.lock().book.last).max().unwrap_or_default()
+    }
+
+    /// States that the store does not have yet, and deletions of users.
+    pub fn dirty(&self) -> usize {
+        self.places.taken()
+    }
+
+    /// Loads under way.
+    pub fn loads(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().book.tickets.outstanding()).sum()
+    }
+
+    /// Counts over all shards, not all at the same instant.
+    pub fn counts(&self, now_ms: u64) -> CacheCounts {
+        let each = self.shards.iter().map(|shard| shard.lock().counts(now_ms));
+        each.fold(CacheCounts::default(), CacheCounts::and)
+    }
+
+    /// Panics where an invariant is broken. Slow: for tests.
+    pub fn self_check(&self) {
+        let dirty: usize = self
+            .shards
+            .iter()
+            .map(|shard| {
+                let shard = shard.lock();
+                shard.self_check();
+                shard.book.dirty.len() + shard.book.deletions.len()
+            })
+            .sum();
+        assert_eq!(dirty, self.places.taken(), "places taken");
+        assert!(dirty <= self.sizing.dirty_limit, "I6");
+    }
+}
+
+impl CacheCounts {
+    fn and(self, other: Self) -> Self {
+        Self {
+            entries: self.entries + other.entries,
+            victims: self.victims + other.victims,
+            dirty: self.dirty + other.dirty,
+            extra_bytes: self.extra_bytes + other.extra_bytes,
+            hits: self.hits + other.hits,
+            misses: self.misses + other.misses,
+            evictions_clean: self.evictions_clean + other.evictions_clean,
+            evictions_dirty: self.evictions_dirty + other.evictions_dirty,
+            dirty_refused: self.dirty_refused + other.dirty_refused,
+            oldest_dirty_ms: self.oldest_dirty_ms.max(other.oldest_dirty_ms),
+        }
+    }
+}
+
+/// Spreads neighbouring numbers over all 64 bits: the finalizer of `SplitMix64` (Steele, Lea and
+/// Flood, 2014).
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
