@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod config;
 pub mod model;
 pub mod store;
 

@@ -1,0 +1,56 @@
+//! Settings that are a choice between names.
+
+/// Where states rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In files under the data directory.
+    Embedded,
+    /// In memory only: everything is gone with the server.
+    Memory,
+}
+
+/// What an acknowledgement means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The change is in memory and reaches the store within `flush-after`.
+    Memory,
+    /// The change is committed in the store.
+    Store,
+}
+
+/// The shape of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text where a person reads it on a terminal, JSON otherwise.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A name that is taken but cannot be had yet, and what to say of it.
+pub(super) type Later = (&'static str, &'static str);
+
+impl StoreKind {
+    pub(super) const NAMES: &[(&'static str, Self)] =
+        &[("embedded", Self::Embedded), ("memory", Self::Memory)];
+    pub(super) const LATER: &[Later] =
+        &[("cassandra", "this version has no Cassandra store; choose embedded or memory")];
+}
+
+impl Durability {
+    pub(super) const NAMES: &[(&'static str, Self)] =
+        &[("memory", Self::Memory), ("store", Self::Store)];
+    pub(super) const LATER: &[Later] = &[(
+        "journal",
+        "this version has no journal; choose memory (a crash loses up to flush-after) or store \
+         (every acknowledgement waits for a commit)",
+    )];
+}
+
+impl LogFormat {
+    pub(super) const NAMES: &[(&'static str, Self)] =
+        &[("auto", Self::Auto), ("text", Self::Text), ("json", Self::Json)];
+    pub(super) const LATER: &[Later] = &[];
+}

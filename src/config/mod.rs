@@ -1,0 +1,91 @@
+//! Configuration: raw text from flags, variables and a file becomes a validated [`Config`], or
+//! everything that is wrong with it at once.
+//!
+//! `table` lists the settings; `layers` lays flag > variable > file > default over each other;
+//! `reader` parses what remains; flags, sample file and messages are generated from the table.
+
+mod args;
+mod choice;
+mod error;
+mod file;
+mod layers;
+mod nearest;
+mod reader;
+mod sample;
+mod setting;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::{env, ffi::OsString, path::PathBuf};
+
+use clap::ArgMatches;
+
+pub use args::args;
+pub use choice::{Durability, LogFormat, StoreKind};
+pub use error::{ConfigError, ConfigErrors};
+pub use file::ConfigFile;
+pub use layers::Origin;
+pub use sample::sample;
+pub use setting::Setting;
+pub use table::Config;
+
+use layers::Layers;
+use reader::Reader;
+
+/// All settings, in the order of the documentation.
+pub fn settings() -> impl Iterator<Item = &'static Setting> {
+    table::SETTINGS.iter()
+}
+
+impl Config {
+    /// The configuration of this process: its flags, its environment and the file they name.
+    pub fn from_process(matches: &ArgMatches) -> Result<Self, ConfigErrors> {
+        let named = || env::var_os(args::CONFIG_VARIABLE).map(PathBuf::from);
+        let path = args::config_path(matches).or_else(named);
+        let file = path.map(|path| ConfigFile::read(&path)).transpose()?;
+        Self::load(matches, env::vars_os(), file.as_ref())
+    }
+
+    /// The configuration that these flags, variables and file make.
+    ///
+    /// `matches` are of a command made with [`args`], or of one without settings.
+    pub fn load<K: Into<OsString>, V: Into<OsString>>(
+        matches: &ArgMatches,
+        variables: impl IntoIterator<Item = (K, V)>,
+        file: Option<&ConfigFile>,
+    ) -> Result<Self, ConfigErrors> {
+        let layers = Layers::gather(matches, variables, file);
+        let mut reader = Reader::new(&layers);
+        let config = Self::read(&mut reader);
+        config.check(&mut reader);
+        let errors: Vec<_> = layers.errors.iter().cloned().chain(reader.errors).collect();
+        if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+    }
+
+    /// Refuses settings that are right one by one and wrong together.
+    fn check(&self, reader: &mut Reader<'_>) {
+        if self.listen.port() != 0 && self.listen == self.admin_listen {
+            reader.refuse("admin-listen", "allowed is any address but that of listen".to_owned());
+        }
+        let Some(entries) = self.cache_entries else { return };
+        if reader.is_given("cache-memory") {
+            reader.refuse(
+                "cache-memory",
+                "allowed is one of cache-memory and cache-entries, not both".to_owned(),
+            );
+        }
+        if self.dirty_limit.is_some_and(|limit| limit > entries) {
+            let problem = format!("allowed is at most cache-entries, which is {entries}");
+            reader.refuse("dirty-limit", problem);
+        }
+    }
+}
+
+impl Default for Config {
+    /// Every setting at its default.
+    fn default() -> Self {
+        Self::read(&mut Reader::new(&Layers::default()))
+    }
+}

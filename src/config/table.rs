@@ -1,0 +1,147 @@
+//! The table of all settings: one entry each, from which field, key, flag, variable, help, default
+//! and parser follow. To add a setting, add an entry here and nothing anywhere else.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::{
+    Setting,
+    choice::{Durability, LogFormat, StoreKind},
+    reader::Reader,
+    value::{address, auto_or, choice, count, directory, duration, filter, size, zero_or},
+};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+
+/// Makes `Config` and its table from entries of the form
+/// `field: Type = "key" VALUE_NAME "default", parser;`.
+macro_rules! settings {
+    ($(
+        $(#[doc = $doc:literal])+
+        $field:ident: $type:ty = $key:literal $value_name:ident $default:literal, $parse:expr;
+    )+) => {
+        /// The validated configuration of a server.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+        }
+
+        /// All settings, in the order in which people want to read of them.
+        pub(super) static SETTINGS: &[Setting] = &[
+            $(Setting::new($key, $default, stringify!($value_name), concat!($($doc),+)),)+
+        ];
+
+        impl Config {
+            /// Takes every setting from `reader`, in the order of the table.
+            pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+                Self { $($field: reader.next($parse),)+ }
+            }
+        }
+    };
+}
+
+settings! {
+    /// Where the gRPC port listens. Port 0 picks a free one.
+    listen: SocketAddr = "listen" ADDRESS "127.0.0.1:50051", address;
+
+    /// Where the admin port listens (metrics and probes). Port 0 picks a free one.
+    admin_listen: SocketAddr = "admin-listen" ADDRESS "127.0.0.1:9090", address;
+
+    /// Where states rest: embedded (files under data-dir) or memory (gone with the server).
+    store: StoreKind =
+        "store" STORE "embedded", choice(StoreKind::NAMES, StoreKind::LATER);
+
+    /// The directory of the embedded store; made if it is not there.
+    data_dir: PathBuf = "data-dir" DIRECTORY "./data", directory;
+
+    /// What an acknowledgement means: memory (a crash loses up to flush-after) or store (committed
+    /// in the store).
+    durability: Durability =
+        "durability" DURABILITY "memory", choice(Durability::NAMES, Durability::LATER);
+
+    /// Read states kept in memory, as a number; auto takes it from cache-memory.
+    cache_entries: Option<u64> =
+        "cache-entries" NUMBER "auto", auto_or(count(1..=1_000_000_000_000));
+
+    /// Memory for read states, from which their number follows.
+    cache_memory: u64 = "cache-memory" SIZE "512MiB", size(MIB..=16 * TIB);
+
+    /// Shards of the cache; auto, or 0, fits them to the capacity.
+    shards: Option<usize> = "shards" NUMBER "auto", zero_or(count(1..=65_536));
+
+    /// A change is written to the store this long after the first one that is not yet written.
+    flush_after: Duration = "flush-after" DURATION "30s", duration(MS..=DAY);
+
+    /// States in memory that may wait to be written; at the limit changes to others are refused.
+    /// auto is half of the cache's capacity.
+    dirty_limit: Option<u64> = "dirty-limit" NUMBER "auto", auto_or(count(1..=1_000_000_000_000));
+
+    /// How long deleted states are remembered for clients that ask what changed.
+    tombstone_ttl: Duration = "tombstone-ttl" DURATION "30d", duration(SECOND..=3650 * DAY);
+
+    /// How long calls in flight may take to end at shutdown.
+    drain_timeout: Duration = "drain-timeout" DURATION "20s", duration(MS..=HOUR);
+
+    /// How long writing what is not yet written may take at shutdown.
+    flush_timeout: Duration = "flush-timeout" DURATION "60s", duration(MS..=DAY);
+
+    /// The shape of the log: auto (text on a terminal, JSON otherwise), text or json.
+    log_format: LogFormat =
+        "log-format" FORMAT "auto", choice(LogFormat::NAMES, LogFormat::LATER);
+
+    /// What is logged: a level, or levels by target such as info,readstates=debug.
+    log_filter: String = "log-filter" DIRECTIVES "info", filter;
+
+    /// The largest request, in bytes on the wire.
+    max_request_bytes: u64 = "max-request-bytes" SIZE "1MiB", size(KIB..=GIB);
+
+    /// The most items (users, operations, acks, states, targets) in one request.
+    max_items: usize = "max-items" NUMBER "10000", count(1..=1_000_000);
+
+    /// The most keys or users whose states one BatchGet or GetSummary asks for.
+    max_keys: usize = "max-keys" NUMBER "1000", count(1..=1_000_000);
+
+    /// The most states on one page of List; a larger page size is cut to it.
+    max_page_size: usize = "max-page-size" NUMBER "10000", count(1..=1_000_000);
+
+    /// The most loads from the store at once.
+    max_concurrent_loads: usize = "max-concurrent-loads" NUMBER "256", count(1..=65_536);
+
+    /// The most calls at once on one connection.
+    max_concurrent_streams: u32 = "max-concurrent-streams" NUMBER "1024", count(1..=1_000_000);
+
+    /// The most rows written to the store in one batch.
+    flush_batch_rows: usize = "flush-batch-rows" NUMBER "4096", count(1..=1_000_000);
+
+    /// Memory for the block cache of the embedded store.
+    store_cache_memory: u64 = "store-cache-memory" SIZE "64MiB", size(MIB..=16 * TIB);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_distinct_and_spelled_for_flags() {
+        let mut keys: Vec<_> = SETTINGS.iter().map(|setting| setting.key).collect();
+        assert!(keys.iter().all(|key| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+    }
+
+    #[test]
+    fn every_setting_has_help_that_ends_as_a_sentence() {
+        for setting in SETTINGS {
+            assert!(setting.help().ends_with('.'), "{}", setting.key);
+            assert!(!setting.help().contains("  "), "{}", setting.key);
+        }
+    }
+}
