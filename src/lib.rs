@@ -3,6 +3,8 @@
 pub mod cache;
 pub mod clock;
 pub mod config;
+pub mod lifecycle;
+pub mod logging;
 pub mod model;
 pub mod store;
 
