@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod lifecycle;
 pub mod logging;
+pub mod metrics;
 pub mod model;
 pub mod store;
 

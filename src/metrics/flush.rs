@@ -1,0 +1,47 @@
+//! Write-behind: how much is written, how long it takes and how often it fails.
+
+use prometheus::{Histogram, IntCounter, Registry};
+
+use super::{MetricsError, family, store::BUCKETS_SECONDS};
+
+/// The metrics of the flusher.
+#[derive(Debug)]
+pub struct FlushMetrics {
+    /// Batches that the store confirmed, whole or in part.
+    pub batches: IntCounter,
+    /// Rows that the store confirmed.
+    pub rows: IntCounter,
+    /// Batches that failed as a whole, and batches of which rows failed.
+    pub failures: IntCounter,
+    /// Rows written again after a failure.
+    pub retries: IntCounter,
+    /// Time from collecting a batch to settling it.
+    pub seconds: Histogram,
+}
+
+impl FlushMetrics {
+    pub(super) fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        let counter = |name, help| family::counter(registry, name, help);
+        Ok(Self {
+            batches: counter(
+                "readstates_flush_batches_total",
+                "Batches that the store confirmed, whole or in part.",
+            )?,
+            rows: counter("readstates_flush_rows_total", "Rows that the store confirmed.")?,
+            failures: counter(
+                "readstates_flush_failures_total",
+                "Batches that failed, whole or in part.",
+            )?,
+            retries: counter(
+                "readstates_flush_retries_total",
+                "Rows written again after a failure.",
+            )?,
+            seconds: family::histogram(
+                registry,
+                "readstates_flush_seconds",
+                "Time from collecting a batch to settling it.",
+                &BUCKETS_SECONDS,
+            )?,
+        })
+    }
+}

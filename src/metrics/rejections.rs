@@ -1,0 +1,36 @@
+//! Calls refused because a stated bound is reached, by reason.
+
+use prometheus::{IntCounter, Registry};
+
+use super::{MetricsError, family};
+
+/// One counter per reason; the labels are the contract's reasons in small letters.
+#[derive(Debug)]
+pub struct RejectionMetrics {
+    /// Too many calls at once.
+    pub too_many_requests: IntCounter,
+    /// Too many states wait to be written.
+    pub dirty_limit: IntCounter,
+    /// The server is shutting down.
+    pub draining: IntCounter,
+    /// A watcher did not read.
+    pub slow_consumer: IntCounter,
+}
+
+impl RejectionMetrics {
+    pub(super) fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        let rejected = family::counters(
+            registry,
+            "readstates_requests_rejected_total",
+            "Calls refused because a bound is reached.",
+            &["reason"],
+        )?;
+        let reason = |label: &str| rejected.get_metric_with_label_values(&[label]);
+        Ok(Self {
+            too_many_requests: reason("too_many_requests")?,
+            dirty_limit: reason("dirty_limit")?,
+            draining: reason("draining")?,
+            slow_consumer: reason("slow_consumer")?,
+        })
+    }
+}
