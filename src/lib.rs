@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod admin;
 pub mod config;
 pub mod lifecycle;
 pub mod logging;
