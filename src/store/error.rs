@@ -11,6 +11,9 @@ pub enum StoreError {
     /// A row or file is damaged. It says which; nothing was changed.
     #[error("the store holds damaged data: {0}")]
     Corrupt(String),
+    /// A newer release wrote it. It says what; nothing was changed.
+    #[error("the store is of a newer release: {0}")]
+    NewerFormat(String),
     /// An input or output error of the store's files.
     #[error("the store failed: {0}")]
     Io(Arc<std::io::Error>),
@@ -25,6 +28,7 @@ impl StoreError {
         match self {
             Self::Unavailable(_) => "unavailable",
             Self::Corrupt(_) => "corrupt",
+            Self::NewerFormat(_) => "newer_format",
             Self::Io(_) => "io",
             Self::Closed => "closed",
         }

@@ -1,11 +1,14 @@
 //! Where states rest: whole rows by key, written in batches, read by key, by user or in order.
 
+pub mod codec;
 mod error;
+mod memory;
 mod row;
 
 use std::{future::Future, pin::Pin};
 
 pub use error::StoreError;
+pub use memory::MemoryStore;
 pub use row::{CommitReport, Row, UserPage};
 
 use crate::model::{Key, ReadState, UserId, Version};
@@ -67,6 +70,6 @@ pub trait Store: Send + Sync + 'static {
     fn raise_clock_ceiling(&self, ceiling: Version) -> Pending<'_, ()>;
 
     /// Ends the store's threads once everything begun is done. Later calls fail with
-    /// [`StoreError::Closed`].
+    /// [`StoreError::Closed`], but closing again changes nothing.
     fn close(&self) -> Pending<'_, ()>;
 }

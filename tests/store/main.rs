@@ -1,0 +1,5 @@
+//! Stores from outside: the format of their rows, and one contract that all of them keep.
+
+mod codec;
+mod golden;
+mod states;
