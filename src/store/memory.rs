@@ -132,6 +132,10 @@ fn bounds_of(user: UserId) -> (Key, Key) {
 }
 
 impl Store for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
     fn load(&self, key: Key) -> Pending<'_, Option<ReadState>> {
         self.with(move |shared| shared.rows.get(&key).cloned())
     }

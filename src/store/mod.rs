@@ -2,12 +2,14 @@
 
 pub mod codec;
 mod error;
+mod fault;
 mod memory;
 mod row;
 
 use std::{future::Future, pin::Pin};
 
 pub use error::StoreError;
+pub use fault::{Call, FaultStore, Faults, Gate, Moment, Tally};
 pub use memory::MemoryStore;
 pub use row::{CommitReport, Row, UserPage};
 
@@ -35,6 +37,9 @@ pub struct Batch {
 /// above keeps that (I12), a store need not check it. Reads see every commit that was confirmed.
 /// Futures may be dropped: a commit that was begun then still ends, one way or the other.
 pub trait Store: Send + Sync + 'static {
+    /// What it is called in settings and metrics.
+    fn name(&self) -> &'static str;
+
     /// The state of `key`, a tombstone included; `None` where there is no row.
     fn load(&self, key: Key) -> Pending<'_, Option<ReadState>>;
 

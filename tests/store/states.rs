@@ -21,6 +21,11 @@ pub fn version(micros: u64) -> Version {
     Version::from_micros(micros)
 }
 
+/// A state with this version and watermark and nothing else.
+pub fn acked(micros: u64, last_acked_id: u64) -> ReadState {
+    state(Parts { version: version(micros), last_acked_id, ..Parts::default() })
+}
+
 pub fn tombstone(micros: u64) -> ReadState {
     ReadState::tombstone(version(micros))
 }
