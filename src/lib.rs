@@ -1,9 +1,11 @@
 //! readstates remembers, for every user and channel, what has been read and how many mentions wait.
 
+pub mod admin;
 pub mod cache;
 pub mod clock;
-pub mod admin;
 pub mod config;
+pub mod engine;
+pub mod flush;
 pub mod lifecycle;
 pub mod logging;
 pub mod metrics;

@@ -119,6 +119,20 @@ impl StoreMetrics {
         Ok(Self { operations: operations.try_into().expect("one was made per operation") })
     }
 
+    /// Counts one `operation` that took `elapsed`, and failed with an error of that kind if given.
+    pub fn record(
+        &self,
+        operation: StoreOperation,
+        elapsed: Duration,
+        error_kind: Option<&'static str>,
+    ) {
+        let metrics = self.operation(operation);
+        metrics.observe(elapsed);
+        if let Some(kind) = error_kind {
+            metrics.fail(kind);
+        }
+    }
+
     /// The metrics of `operation`.
     pub fn operation(&self, operation: StoreOperation) -> &OperationMetrics {
         &self.operations[operation as usize]

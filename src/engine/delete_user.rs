@@ -1,0 +1,49 @@
+//! `DeleteUser`: nothing of the user stays, in memory or in the store.
+
+use tokio::time::Instant;
+
+use super::{
+    DIRTY_WAIT_MAX, Engine, Error, concluded,
+    user_scan::{SCAN_STEP_ROWS, UserScan},
+};
+use crate::{
+    cache::Refusal,
+    model::{UserId, Version},
+};
+
+impl Engine {
+    /// Removes everything the user has and answers how many states that were. Returns once the
+    /// store has removed them too.
+    ///
+    /// # Errors
+    /// That the store did not answer. Once the deletion has begun it is not given up.
+    pub async fn delete_user(&self, user: UserId) -> Result<u32, Error> {
+        let deleted = self.count_states(user).await?;
+        self.begin_deletion(user).await?;
+        self.flushed().await?;
+        Ok(deleted)
+    }
+
+    async fn count_states(&self, user: UserId) -> Result<u32, Error> {
+        let mut count = 0_u32;
+        let mut scan = UserScan::new(self, user, None, SCAN_STEP_ROWS);
+        while let Some(step) = scan.step().await? {
+            let states = step.rows.iter().filter(|(_, view)| view.exists()).count();
+            count = count.saturating_add(u32::try_from(states).unwrap_or(u32::MAX));
+        }
+        Ok(count)
+    }
+
+    async fn begin_deletion(&self, user: UserId) -> Result<Version, Error> {
+        let deadline = Instant::now() + DIRTY_WAIT_MAX;
+        loop {
+            let refusal = match self.cache.delete_user(user, &self.clock.now()) {
+                Ok(version) => return Ok(version),
+                Err(refusal) => refusal,
+            };
+            if refusal != Refusal::DirtyLimit || !self.place_freed(deadline).await {
+                concluded(Err(refusal)).into_result()?;
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Why a verb was not done.
+
+use crate::{model::View, store::StoreError};
+
+/// A verb was not done, or its outcome cannot be shown yet. Nothing was acknowledged.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such read state.
+    #[error("there is no such read state")]
+    NotFound,
+    /// A guard did not match; the current state is given.
+    #[error("the state has version {}, not the expected one", .0.version)]
+    Mismatch(View),
+    /// The page token is not one of this call.
+    #[error("the page token is not one that this call gave out")]
+    InvalidPageToken,
+    /// As many states as are allowed wait for the store.
+    #[error("as many changed states as are allowed wait for the store")]
+    DirtyLimit,
+    /// As many loads as are allowed wait for the store.
+    #[error("as many loads as are allowed wait for the store")]
+    TooManyLoads,
+    /// The store does not answer.
+    #[error("{0}")]
+    Store(StoreError),
+    /// The store did not take the change in time; it is still in memory and goes on trying.
+    #[error("the store did not take the change")]
+    NotDurable,
+}
+
+impl Error {
+    /// Whether the same call may succeed later, and is safe to repeat for positioned operations.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::NotFound | Self::Mismatch(_) | Self::InvalidPageToken => false,
+            Self::Store(StoreError::Corrupt(_)) => false,
+            Self::DirtyLimit | Self::TooManyLoads | Self::Store(_) | Self::NotDurable => true,
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,234 @@
+//! Misses: one load per key at a time, whoever asks (single-flight), detached from all who ask.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::{Instant, timeout},
+};
+
+use super::Error;
+use crate::{
+    cache::{Access, Cache, Outcome, Ticket},
+    clock::Clock,
+    metrics::{Metrics, StoreOperation},
+    model::{Key, ReadState},
+    store::{Store, StoreError},
+};
+
+/// Keys in one read from the store.
+const KEYS_PER_LOAD_MAX: usize = 256;
+/// Keys that wait to be loaded, beyond which callers are refused.
+const KEYS_WAITING_MAX: usize = 65_536;
+/// A load that takes longer has failed.
+const LOAD_DEADLINE: Duration = Duration::from_secs(5);
+/// How often a load is begun anew because its key was touched meanwhile.
+const LOAD_ATTEMPTS_MAX: usize = 64;
+
+/// Brings absent states into the cache and does there what waits for them.
+#[derive(Clone)]
+pub(super) struct Loader {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    cache: Arc<Cache>,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    /// Keys being loaded, with all who wait for each. Never held together with a shard's lock.
+    flights: Mutex<HashMap<Key, Vec<Waiter>>>,
+    /// Bounds the loads that the store sees at once.
+    permits: Semaphore,
+}
+
+struct Waiter {
+    access: Access,
+    answer: oneshot::Sender<Result<Outcome, Error>>,
+}
+
+/// What a caller waits for. Dropping it changes nothing for others who wait for the same load.
+pub(super) type Loading = oneshot::Receiver<Result<Outcome, Error>>;
+
+impl Loader {
+    pub fn new(
+        cache: Arc<Cache>,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        concurrent_loads: usize,
+    ) -> Self {
+        let flights = Mutex::default();
+        let permits = Semaphore::new(concurrent_loads.max(1));
+        Self { shared: Arc::new(Shared { cache, store, clock, metrics, flights, permits }) }
+    }
+
+    /// Loads `key` and does `access` on what comes, before anybody else can see it.
+    pub async fn access(&self, key: Key, access: Access) -> Result<Outcome, Error> {
+        let mut loading = self.submit([(key, access)]);
+        let Some(loading) = loading.pop() else { return Err(Error::TooManyLoads) };
+        landed(loading).await
+    }
+
+    /// As [`Self::access`] for many keys, which are read from the store together.
+    pub fn submit(&self, accesses: impl IntoIterator<Item = (Key, Access)>) -> Vec<Loading> {
+        let mut loading = Vec::new();
+        let mut fresh = Vec::new();
+        {
+            let mut flights = self.shared.flights.lock();
+            for (key, access) in accesses {
+                let (answer, receiver) = oneshot::channel();
+                let waiter = Waiter { access, answer };
+                loading.push(receiver);
+                if let Some(waiters) = flights.get_mut(&key) {
+                    self.shared.metrics.coalesced_loads.inc();
+                    waiters.push(waiter);
+                } else if flights.len() >= KEYS_WAITING_MAX {
+                    let _ = waiter.answer.send(Err(Error::TooManyLoads));
+                } else {
+                    flights.insert(key, vec![waiter]);
+                    fresh.push(key);
+                }
+            }
+        }
+        for keys in fresh.chunks(KEYS_PER_LOAD_MAX) {
+            // Detached: a caller that goes away costs those who wait with it nothing, and splits
+            // no write.
+            let shared = Arc::clone(&self.shared);
+            let keys = keys.to_vec();
+            tokio::spawn(async move { shared.fly(keys).await });
+        }
+        loading
+    }
+}
+
+/// The outcome of a load.
+pub(super) async fn landed(loading: Loading) -> Result<Outcome, Error> {
+    loading.await.unwrap_or(Err(Error::Store(StoreError::Closed)))
+}
+
+impl Shared {
+    async fn fly(&self, mut keys: Vec<Key>) {
+        let Ok(_permit) = self.permits.acquire().await else { return };
+        self.metrics.loads_in_flight.inc();
+        for _ in 0..LOAD_ATTEMPTS_MAX {
+            keys = self.attempt(keys).await;
+            if keys.is_empty() {
+                break;
+            }
+        }
+        self.metrics.loads_in_flight.dec();
+        for key in keys {
+            self.fail(&key, &Error::TooManyLoads);
+        }
+    }
+
+    /// Loads what is still absent; returns the keys that have to be tried again.
+    async fn attempt(&self, keys: Vec<Key>) -> Vec<Key> {
+        let mut again = Vec::new();
+        let mut tickets = Vec::with_capacity(keys.len());
+        for key in keys {
+            match self.cache.begin_load(key) {
+                Some(ticket) => tickets.push(ticket),
+                None => again.extend(self.serve_present(key)),
+            }
+        }
+        if tickets.is_empty() {
+            return again;
+        }
+        match self.read(&tickets).await {
+            Ok(states) => {
+                let arrivals = tickets.into_iter().zip(states);
+                again.extend(arrivals.filter_map(|(ticket, state)| self.arrive(ticket, state)));
+            }
+            Err(error) => self.give_up(tickets, &error.into()),
+        }
+        again
+    }
+
+    async fn read(&self, tickets: &[Ticket]) -> Result<Vec<Option<ReadState>>, StoreError> {
+        let started = Instant::now();
+        let (operation, read) = if let [ticket] = tickets {
+            let key = ticket.key();
+            (StoreOperation::Load, timeout(LOAD_DEADLINE, self.read_one(key)).await)
+        } else {
+            let keys = tickets.iter().map(Ticket::key).collect();
+            (StoreOperation::LoadMany, timeout(LOAD_DEADLINE, self.store.load_many(keys)).await)
+        };
+        let late = || StoreError::Unavailable(format!("no answer within {LOAD_DEADLINE:?}"));
+        let states = read.unwrap_or_else(|_| Err(late()));
+        self.metrics.store.record(
+            operation,
+            started.elapsed(),
+            states.as_ref().err().map(StoreError::kind),
+        );
+        states
+    }
+
+    async fn read_one(&self, key: Key) -> Result<Vec<Option<ReadState>>, StoreError> {
+        Ok(vec![self.store.load(key).await?])
+    }
+
+    /// Admits what came and does what waits for it; returns the key where the ticket was void.
+    fn arrive(&self, ticket: Ticket, state: Option<ReadState>) -> Option<Key> {
+        let key = ticket.key();
+        let waiters = self.flights.lock().remove(&key).unwrap_or_default();
+        let accesses: Vec<Access> = waiters.iter().map(|waiter| waiter.access).collect();
+        match self.cache.admit(ticket, state, &accesses, &self.clock.now()) {
+            Ok(outcomes) => {
+                for (waiter, outcome) in waiters.into_iter().zip(outcomes) {
+                    let _ = waiter.answer.send(Ok(outcome));
+                }
+                None
+            }
+            Err(_) => self.wait_again(key, waiters),
+        }
+    }
+
+    /// The state came into memory by another way. It may leave it again before all were served.
+    fn serve_present(&self, key: Key) -> Option<Key> {
+        let waiters = self.flights.lock().remove(&key).unwrap_or_default();
+        let now = self.clock.now();
+        let mut unserved = Vec::new();
+        for waiter in waiters {
+            if !unserved.is_empty() {
+                unserved.push(waiter);
+                continue;
+            }
+            match self.cache.access(&key, &waiter.access, &now) {
+                Some(outcome) => drop(waiter.answer.send(Ok(outcome))),
+                None => unserved.push(waiter),
+            }
+        }
+        self.wait_again(key, unserved)
+    }
+
+    /// Puts waiters back; returns the key where no other load of it will serve them.
+    fn wait_again(&self, key: Key, waiters: Vec<Waiter>) -> Option<Key> {
+        if waiters.is_empty() {
+            return None;
+        }
+        let mut flights = self.flights.lock();
+        if let Some(others) = flights.get_mut(&key) {
+            others.extend(waiters);
+            return None;
+        }
+        flights.insert(key, waiters);
+        Some(key)
+    }
+
+    fn give_up(&self, tickets: Vec<Ticket>, error: &Error) {
+        for ticket in tickets {
+            let key = ticket.key();
+            self.cache.abandon_load(ticket);
+            self.fail(&key, error);
+        }
+    }
+
+    fn fail(&self, key: &Key, error: &Error) {
+        for waiter in self.flights.lock().remove(key).unwrap_or_default() {
+            let _ = waiter.answer.send(Err(error.clone()));
+        }
+    }
+}

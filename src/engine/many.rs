@@ -1,0 +1,161 @@
+//! Many accesses in one call: hits at once, misses loaded together.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::{StreamExt as _, stream};
+
+use super::{Concluded, Durability, Engine, Error, concluded, load::landed};
+use crate::{
+    cache::{Access, Done, KEYS_PER_HOLD_MAX, Outcome, Refusal},
+    model::{Key, UserId},
+};
+
+/// Users whose operations are done one after the other at the same time.
+const CONCURRENT_USERS: usize = 64;
+
+/// In which order the accesses of one call are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Those of a user in the order given.
+    PerUser,
+    /// In any; no key is named twice.
+    Any,
+}
+
+/// An access that could not be done at once, and its place in the call.
+#[derive(Clone, Copy)]
+struct Delayed {
+    place: usize,
+    key: Key,
+    access: Access,
+}
+
+impl Engine {
+    /// Does many accesses; the results are in their order. Each fails alone.
+    pub async fn access_many(
+        &self,
+        accesses: &[(Key, Access)],
+        order: Order,
+    ) -> Vec<Result<Done, Error>> {
+        let (mut outcomes, delayed) = self.access_present(accesses, order).await;
+        for (place, outcome) in self.access_delayed(delayed, order).await {
+            outcomes[place] = Some(outcome);
+        }
+        let missing = || Err(Error::TooManyLoads);
+        let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing));
+        self.all_when_durable(outcomes).await
+    }
+
+    /// Does what is in memory. Behind an access that has to wait, those that are ordered after it
+    /// wait too.
+    async fn access_present(
+        &self,
+        accesses: &[(Key, Access)],
+        order: Order,
+    ) -> (Vec<Option<Result<Outcome, Error>>>, Vec<Delayed>) {
+        let mut outcomes = Vec::with_capacity(accesses.len());
+        let mut delayed = Vec::new();
+        let mut waiting = HashSet::new();
+        let mut now = self.clock.now();
+        for (place, (key, access)) in accesses.iter().enumerate() {
+            if place % KEYS_PER_HOLD_MAX == KEYS_PER_HOLD_MAX - 1 {
+                tokio::task::yield_now().await;
+                now = self.clock.now();
+            }
+            let behind =
+                order == Order::PerUser && !waiting.is_empty() && waiting.contains(&key.user);
+            let outcome = if behind { None } else { self.cache.access(key, access, &now) };
+            match outcome {
+                Some(outcome) if outcome != Err(Refusal::DirtyLimit) => {
+                    self.nudge_if_pressed(&outcome);
+                    outcomes.push(Some(Ok(outcome)));
+                }
+                _ => {
+                    outcomes.push(None);
+                    waiting.insert(key.user);
+                    delayed.push(Delayed { place, key: *key, access: *access });
+                }
+            }
+        }
+        (outcomes, delayed)
+    }
+
+    async fn access_delayed(
+        &self,
+        delayed: Vec<Delayed>,
+        order: Order,
+    ) -> Vec<(usize, Result<Outcome, Error>)> {
+        if order == Order::Any {
+            return self.load_together(delayed).await;
+        }
+        let mut by_user: HashMap<UserId, Vec<Delayed>> = HashMap::new();
+        for access in delayed {
+            by_user.entry(access.key.user).or_default().push(access);
+        }
+        let (single, several): (Vec<_>, Vec<_>) =
+            by_user.into_values().partition(|accesses| accesses.len() == 1);
+        let mut outcomes = self.load_together(single.concat()).await;
+        self.prefetch(several.iter().flatten()).await;
+        let chains = several.into_iter().map(|accesses| self.access_in_turn(accesses));
+        let mut chains = stream::iter(chains).buffer_unordered(CONCURRENT_USERS);
+        while let Some(chain) = chains.next().await {
+            outcomes.extend(chain);
+        }
+        outcomes
+    }
+
+    /// Accesses whose keys may be loaded in any order.
+    async fn load_together(&self, delayed: Vec<Delayed>) -> Vec<(usize, Result<Outcome, Error>)> {
+        let accesses = delayed.iter().map(|delayed| (delayed.key, delayed.access));
+        let loading = self.loader.submit(accesses);
+        let mut outcomes = Vec::with_capacity(delayed.len());
+        for (delayed, loading) in delayed.into_iter().zip(loading) {
+            let mut outcome = landed(loading).await;
+            if matches!(outcome, Ok(Err(Refusal::DirtyLimit))) {
+                outcome = self.attempt(delayed.key, delayed.access).await;
+            }
+            outcomes.push((delayed.place, outcome));
+        }
+        outcomes
+    }
+
+    /// Brings what exists of these keys into memory in few reads, before they are done in turn.
+    async fn prefetch(&self, delayed: impl Iterator<Item = &Delayed>) {
+        let mut seen = HashSet::new();
+        let keys = delayed.map(|delayed| delayed.key).filter(|key| seen.insert(*key));
+        for loading in self.loader.submit(keys.map(|key| (key, Access::Read))) {
+            // Whatever went wrong shows again, and is answered, when the key is accessed.
+            let _ = landed(loading).await;
+        }
+    }
+
+    async fn access_in_turn(&self, accesses: Vec<Delayed>) -> Vec<(usize, Result<Outcome, Error>)> {
+        let mut outcomes = Vec::with_capacity(accesses.len());
+        for Delayed { place, key, access } in accesses {
+            outcomes.push((place, self.attempt(key, access).await));
+        }
+        outcomes
+    }
+
+    async fn all_when_durable(
+        &self,
+        outcomes: impl Iterator<Item = Result<Outcome, Error>>,
+    ) -> Vec<Result<Done, Error>> {
+        let outcomes: Vec<Result<Concluded, Error>> =
+            outcomes.map(|outcome| outcome.map(concluded)).collect();
+        let unflushed = outcomes.iter().flatten().any(Concluded::is_unflushed);
+        let durable = if self.settings.durability == Durability::Store && unflushed {
+            self.flushed().await
+        } else {
+            Ok(())
+        };
+        let conclude = |outcome: Result<Concluded, Error>| {
+            let outcome = outcome?;
+            if outcome.is_unflushed() {
+                durable.clone()?;
+            }
+            outcome.into_result()
+        };
+        outcomes.into_iter().map(conclude).collect()
+    }
+}

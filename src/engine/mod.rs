@@ -1,0 +1,183 @@
+//! The verbs: a hit is answered from memory, a miss is loaded once for all who ask, and a list is
+//! the store overlaid with what it does not have yet.
+
+mod delete_user;
+mod error;
+mod list;
+mod load;
+mod many;
+mod page_token;
+mod summary;
+mod user_scan;
+
+use std::{sync::Arc, time::Duration};
+
+pub use error::Error;
+pub use list::{ListPage, ListQuery};
+pub use many::Order;
+pub use summary::Summary;
+
+use load::Loader;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    cache::{Access, Cache, Done, Outcome, Refusal},
+    clock::Clock,
+    flush::Rounds,
+    metrics::Metrics,
+    model::{Key, Update, Version},
+    store::{Store, StoreError},
+};
+
+/// How long an update waits for a place among the dirty states while the store takes them.
+const DIRTY_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// What an acknowledgement means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The change is in memory; the store has it within the flush delay.
+    Memory,
+    /// The store has committed the change.
+    Store,
+}
+
+/// Bounds of the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineSettings {
+    /// What an acknowledgement means.
+    pub durability: Durability,
+    /// Loads that the store sees at once.
+    pub concurrent_loads: usize,
+    /// Milliseconds that tombstones are kept: older versions get a full set, no delta.
+    pub tombstone_ttl_ms: u64,
+}
+
+/// Everything that a verb needs. Cheap to share behind an `Arc`.
+pub struct Engine {
+    cache: Arc<Cache>,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    rounds: Rounds,
+    loader: Loader,
+    metrics: Arc<Metrics>,
+    settings: EngineSettings,
+}
+
+impl Engine {
+    /// An engine over a cache and its store. `rounds` are those of the flusher between them.
+    pub fn new(
+        cache: Arc<Cache>,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        rounds: Rounds,
+        metrics: Arc<Metrics>,
+        settings: EngineSettings,
+    ) -> Self {
+        let loader = Loader::new(
+            Arc::clone(&cache),
+            Arc::clone(&store),
+            clock.clone(),
+            Arc::clone(&metrics),
+            settings.concurrent_loads,
+        );
+        Self { cache, store, clock, rounds, loader, metrics, settings }
+    }
+
+    /// Does an update on one state.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for a guard, else that it could not be done or not be made durable.
+    pub async fn update(&self, key: Key, update: Update) -> Result<Done, Error> {
+        let outcome = self.attempt(key, Access::Update(update)).await;
+        self.when_durable(outcome).await
+    }
+
+    /// The state; of version 0, or a tombstone, where there is none.
+    ///
+    /// # Errors
+    /// That it could not be loaded.
+    pub async fn read(&self, key: Key) -> Result<Done, Error> {
+        let outcome = self.attempt(key, Access::Read).await;
+        self.when_durable(outcome).await
+    }
+
+    /// Does what is asked of one state, waiting for a place among the dirty ones while the store
+    /// takes them.
+    async fn attempt(&self, key: Key, access: Access) -> Result<Outcome, Error> {
+        let deadline = Instant::now() + DIRTY_WAIT_MAX;
+        loop {
+            let outcome = match self.cache.access(&key, &access, &self.clock.now()) {
+                Some(outcome) => outcome,
+                None => self.loader.access(key, access).await?,
+            };
+            if outcome != Err(Refusal::DirtyLimit) || !self.place_freed(deadline).await {
+                self.nudge_if_pressed(&outcome);
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Waits for the flusher where that is likely to free places; whether it did.
+    async fn place_freed(&self, deadline: Instant) -> bool {
+        !self.rounds.is_failing()
+            && Instant::now() < deadline
+            && matches!(timeout_at(deadline, self.rounds.flushed()).await, Ok(Ok(())))
+    }
+
+    fn nudge_if_pressed(&self, outcome: &Outcome) {
+        let changed = outcome.is_ok_and(|done| done.changed);
+        if changed && self.cache.dirty() >= self.cache.sizing().dirty_limit.div_ceil(2) {
+            self.rounds.nudge();
+        }
+    }
+
+    /// Shows an outcome once a crash cannot take it back (I8), as far as the durability asks.
+    async fn when_durable(&self, outcome: Result<Outcome, Error>) -> Result<Done, Error> {
+        let result = concluded(outcome?);
+        if self.settings.durability == Durability::Store && result.is_unflushed() {
+            self.flushed().await?;
+        }
+        result.into_result()
+    }
+
+    async fn flushed(&self) -> Result<(), Error> {
+        self.rounds.flushed().await.map_err(|_| Error::NotDurable)
+    }
+
+    /// Versions older than this one may miss tombstones that have expired.
+    fn delta_horizon(&self) -> Version {
+        let ttl_us = self.settings.tombstone_ttl_ms.saturating_mul(1000);
+        Version::from_micros(self.clock.wall_us().saturating_sub(ttl_us))
+    }
+}
+
+/// An outcome with whether the store has what it was derived from.
+struct Concluded {
+    result: Result<Done, Error>,
+    unflushed: bool,
+}
+
+impl Concluded {
+    fn is_unflushed(&self) -> bool {
+        self.unflushed
+    }
+
+    fn into_result(self) -> Result<Done, Error> {
+        self.result
+    }
+}
+
+fn concluded(outcome: Outcome) -> Concluded {
+    match outcome {
+        Ok(done) => Concluded { unflushed: done.unflushed, result: Ok(done) },
+        Err(Refusal::Mismatch { view, unflushed }) => {
+            Concluded { result: Err(Error::Mismatch(view)), unflushed }
+        }
+        Err(Refusal::DirtyLimit) => Concluded { result: Err(Error::DirtyLimit), unflushed: false },
+        Err(Refusal::ClockCeiling) => {
+            let why = "it has not taken the clock's ceiling for long".to_owned();
+            let result = Err(Error::Store(StoreError::Unavailable(why)));
+            Concluded { result, unflushed: false }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! All states of a user in key order: the store's rows, overlaid with what it does not have yet.
+
+use std::cmp::Ordering;
+
+use super::{Engine, Error};
+use crate::{
+    cache::Overlay,
+    metrics::StoreOperation,
+    model::{Key, UserId, Version, View},
+    store::{Row, StoreError},
+};
+
+/// Rows read from the store in one step.
+pub(super) const SCAN_STEP_ROWS: usize = 1024;
+
+/// A walk over a user's states. Each step takes the overlay *before* it reads the store: what is
+/// settled in between is in both, and what is changed in between has a version above that of the
+/// first step.
+pub(super) struct UserScan<'a> {
+    engine: &'a Engine,
+    user: UserId,
+    /// Where the next step begins; `None` inside once the end is reached.
+    next: Option<Option<Key>>,
+    step_rows: usize,
+}
+
+/// Part of a user's states.
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    /// In key order, tombstones included.
+    pub rows: Vec<(Key, View)>,
+    /// Every change up to this version is in the scan, from its first step on.
+    pub version: Version,
+    /// When the user was last deleted as a whole.
+    pub deleted_at: Option<Version>,
+    /// Some of the rows are not in the store yet (I8).
+    pub unflushed: bool,
+}
+
+impl<'a> UserScan<'a> {
+    pub fn new(engine: &'a Engine, user: UserId, after: Option<Key>, step_rows: usize) -> Self {
+        Self { engine, user, next: Some(after), step_rows: step_rows.clamp(1, SCAN_STEP_ROWS) }
+    }
+
+    /// The next part; `None` at the end. The first step always is one, if perhaps without rows.
+    pub async fn step(&mut self) -> Result<Option<Step>, Error> {
+        let Some(after) = self.next else { return Ok(None) };
+        let overlay = self.overlay(after).await;
+        let started = tokio::time::Instant::now();
+        let page = self.engine.store.load_user(self.user, after, self.step_rows).await;
+        let metrics = &self.engine.metrics.store;
+        metrics.record(
+            StoreOperation::LoadUser,
+            started.elapsed(),
+            page.as_ref().err().map(StoreError::kind),
+        );
+        let page = page?;
+        let end_of_rows = page.rows.last().filter(|_| page.rows.len() >= self.step_rows);
+        let end_of_overlay = overlay.rows.last().filter(|_| overlay.more);
+        let end = match (end_of_rows.map(|row| row.key), end_of_overlay.map(|row| row.0)) {
+            (Some(rows), Some(overlay)) => Some(rows.min(overlay)),
+            (rows, overlay) => rows.or(overlay),
+        };
+        self.next = end.map(Some);
+        Ok(Some(Step {
+            unflushed: !overlay.rows.is_empty(),
+            version: overlay.version,
+            deleted_at: overlay.deleted_at.max(page.deleted_at),
+            rows: merge(page.rows, overlay, end),
+        }))
+    }
+
+    async fn overlay(&self, after: Option<Key>) -> Overlay {
+        let cache = &self.engine.cache;
+        let mut whole = cache.overlay(self.user, after, self.step_rows);
+        while whole.more && whole.rows.len() < self.step_rows {
+            // Between two holds of the lock, others on this runtime get their turn (I1).
+            tokio::task::yield_now().await;
+            let last = whole.rows.last().map(|row| row.0);
+            let part = cache.overlay(self.user, last, self.step_rows - whole.rows.len());
+            if part.rows.is_empty() {
+                break;
+            }
+            whole.rows.extend(part.rows);
+            whole.more = part.more;
+        }
+        whole
+    }
+}
+
+/// Merges rows and overlay up to `end`; of a key in both the higher version wins. Rows that the
+/// user's deletion hides are left out.
+fn merge(rows: Vec<Row>, overlay: Overlay, end: Option<Key>) -> Vec<(Key, View)> {
+    let within = |key: &Key| end.is_none_or(|end| *key <= end);
+    let deleted_at = overlay.deleted_at;
+    let mut rows = rows
+        .into_iter()
+        .map(|row| (row.key, row.state.view()))
+        .filter(|(key, view)| within(key) && deleted_at.is_none_or(|at| view.version > at))
+        .peekable();
+    let mut overlay = overlay.rows.into_iter().filter(|(key, _)| within(key)).peekable();
+    let mut merged = Vec::with_capacity(rows.size_hint().1.unwrap_or(0));
+    loop {
+        let order = match (rows.peek(), overlay.peek()) {
+            (Some((row, _)), Some((dirty, _))) => row.cmp(dirty),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return merged,
+        };
+        let row = if order.is_le() { rows.next() } else { None };
+        let dirty = if order.is_ge() { overlay.next() } else { None };
+        merged.extend(row.into_iter().chain(dirty).max_by_key(|(_, view)| view.version));
+    }
+}

@@ -1,0 +1,231 @@
+//! One pass of write-behind: collect what is due, commit it, settle what became of it.
+
+use std::{sync::Arc, time::Instant};
+
+use tracing::{info, warn};
+
+use crate::{
+    cache::{Cache, KEYS_PER_HOLD_MAX, UserDeletion},
+    clock::Clock,
+    metrics::{Metrics, StoreOperation},
+    model::{Key, ReadState, Version},
+    store::{Batch, CommitReport, Row, Store, StoreError},
+};
+
+/// Rows that are looked at in one step of deleting a user.
+const DELETION_STEP_ROWS: usize = 1024;
+/// Tombstones removed in one step of expiry, and steps per turn.
+const EXPIRY_STEP_ROWS: usize = 1024;
+const EXPIRY_STEPS_MAX: usize = 64;
+
+/// How write-behind behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct FlushSettings {
+    /// Milliseconds from the first unflushed change of a state to its commit.
+    pub flush_after_ms: u64,
+    /// Rows in one commit at most.
+    pub batch_rows: usize,
+    /// Milliseconds that tombstones and marks of deleted users are kept.
+    pub tombstone_ttl_ms: u64,
+}
+
+/// What a pass takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// What was evicted, and what was first changed `flush_after_ms` ago or earlier.
+    Due,
+    /// Everything that is dirty when the pass begins.
+    Everything,
+}
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassEnd {
+    /// Everything in its scope is in the store.
+    Done,
+    /// The store took less than that; the rest stays dirty.
+    Failed,
+}
+
+/// Brings dirty states to the store. Every method is one step, so that a test can take them apart.
+pub struct Flusher {
+    cache: Arc<Cache>,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    settings: FlushSettings,
+}
+
+impl Flusher {
+    /// Settings of 0 rows per batch are taken as 1.
+    pub fn new(
+        cache: Arc<Cache>,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        settings: FlushSettings,
+    ) -> Self {
+        let settings = FlushSettings { batch_rows: settings.batch_rows.max(1), ..settings };
+        Self { cache, store, clock, metrics, settings }
+    }
+
+    /// Half of the dirty places are taken: what is not due yet has to go too, or updates are
+    /// refused soon.
+    pub fn is_pressed(&self) -> bool {
+        self.cache.dirty() >= self.cache.sizing().dirty_limit.div_ceil(2)
+    }
+
+    /// Brings what is in `scope` to the store. At the first failure it ends.
+    pub async fn pass(&self, scope: Scope) -> PassEnd {
+        let now_ms = self.clock.elapsed_ms();
+        let changed_before_ms = match scope {
+            Scope::Everything => u64::MAX,
+            Scope::Due => now_ms.checked_sub(self.settings.flush_after_ms).map_or(0, |ms| ms + 1),
+        };
+        if self.delete_users().await == PassEnd::Failed {
+            return PassEnd::Failed;
+        }
+        let mut rows = Vec::new();
+        for shard in 0..self.cache.shards() {
+            if self.pass_shard(shard, changed_before_ms, &mut rows).await == PassEnd::Failed {
+                return PassEnd::Failed;
+            }
+        }
+        self.commit(&mut rows).await
+    }
+
+    /// Collects from one shard until nothing in scope is left there. What becomes due meanwhile is
+    /// bounded by what the shard can hold, and waits for the next pass beyond that.
+    async fn pass_shard(
+        &self,
+        shard: usize,
+        changed_before_ms: u64,
+        rows: &mut Vec<(Key, ReadState)>,
+    ) -> PassEnd {
+        let most = self.cache.sizing().entries;
+        let mut taken = 0;
+        while taken <= most {
+            let before = rows.len();
+            let room = KEYS_PER_HOLD_MAX.min(self.settings.batch_rows - before);
+            self.cache.collect_due(shard, changed_before_ms, room, rows);
+            taken += rows.len() - before;
+            if rows.len() >= self.settings.batch_rows {
+                if self.commit(rows).await == PassEnd::Failed {
+                    return PassEnd::Failed;
+                }
+            } else if rows.len() - before < room {
+                return PassEnd::Done;
+            }
+        }
+        PassEnd::Done
+    }
+
+    async fn commit(&self, rows: &mut Vec<(Key, ReadState)>) -> PassEnd {
+        if rows.is_empty() {
+            return PassEnd::Done;
+        }
+        let keys: Vec<(Key, Version)> =
+            rows.iter().map(|(key, state)| (*key, state.version())).collect();
+        let rows = rows.drain(..).map(|(key, state)| Row { key, state }).collect();
+        let started = Instant::now();
+        let result = self.store.commit(Batch { rows, durable: true }).await;
+        self.metrics.store.record(
+            StoreOperation::Commit,
+            started.elapsed(),
+            result.as_ref().err().map(StoreError::kind),
+        );
+        self.metrics.flush.seconds.observe(started.elapsed().as_secs_f64());
+        self.settle(&keys, result)
+    }
+
+    fn settle(&self, keys: &[(Key, Version)], result: Result<CommitReport, StoreError>) -> PassEnd {
+        let now_ms = self.clock.elapsed_ms();
+        let mut failed = match &result {
+            Ok(report) => report.failed.clone(),
+            Err(_) => keys.iter().map(|(key, _)| *key).collect(),
+        };
+        failed.sort_unstable();
+        for (key, version) in keys {
+            let written = failed.binary_search(key).is_err();
+            self.cache.settle(key, *version, written, now_ms);
+        }
+        let written = keys.len() - failed.len();
+        self.metrics.flush.batches.inc();
+        self.metrics.flush.rows.inc_by(written as u64);
+        if failed.is_empty() {
+            return PassEnd::Done;
+        }
+        self.metrics.flush.failures.inc();
+        self.metrics.flush.retries.inc_by(failed.len() as u64);
+        let error = result.err().map(|error| error.to_string());
+        warn!(error, written, failed = failed.len(), "commit failed; its rows stay dirty");
+        PassEnd::Failed
+    }
+
+    async fn delete_users(&self) -> PassEnd {
+        for deletion in self.cache.deletions() {
+            let started = Instant::now();
+            let result = self.delete_user(deletion).await;
+            self.metrics.store.record(
+                StoreOperation::DeleteUser,
+                started.elapsed(),
+                result.as_ref().err().map(StoreError::kind),
+            );
+            if let Err(error) = result {
+                warn!(%error, "deletion of a user failed; it stays hidden in memory");
+                return PassEnd::Failed;
+            }
+        }
+        PassEnd::Done
+    }
+
+    /// Frees what is in memory of a deleted user, then removes the rows. Every state that the
+    /// deletion hides is in the store or was purged with the dirty index; so once the rows are
+    /// walked none is left in memory, and the deletion need not hide any more.
+    async fn delete_user(&self, deletion: UserDeletion) -> Result<(), StoreError> {
+        let UserDeletion { user, version } = deletion;
+        let mut after = None;
+        loop {
+            let page = self.store.load_user(user, after, DELETION_STEP_ROWS).await?;
+            let keys: Vec<Key> = page.rows.iter().map(|row| row.key).collect();
+            self.cache.purge_older(user, &keys, version);
+            if keys.len() < DELETION_STEP_ROWS {
+                break;
+            }
+            after = keys.last().copied();
+        }
+        self.store.delete_user(user, version).await?;
+        self.cache.settle_deletion(deletion);
+        Ok(())
+    }
+
+    /// Removes tombstones that were kept long enough.
+    ///
+    /// # Errors
+    /// Those of the store; the next turn goes on where this one ended.
+    pub async fn expire(&self) -> Result<(), StoreError> {
+        let ttl_us = self.settings.tombstone_ttl_ms.saturating_mul(1000);
+        let before = Version::from_micros(self.clock.wall_us().saturating_sub(ttl_us));
+        let mut expired = 0;
+        for _ in 0..EXPIRY_STEPS_MAX {
+            let step = self.store.expire(before, EXPIRY_STEP_ROWS).await?;
+            expired += step;
+            if step < EXPIRY_STEP_ROWS {
+                break;
+            }
+        }
+        if expired > 0 {
+            info!(expired, "tombstones expired");
+        }
+        Ok(())
+    }
+
+    /// Keeps the clock's ceiling ahead of the versions.
+    ///
+    /// # Errors
+    /// Those of the store; versions go on up to the old ceiling.
+    pub async fn raise_ceiling(&self) -> Result<(), StoreError> {
+        let newest = self.cache.newest_version();
+        super::raise_ceiling(&self.clock, self.store.as_ref(), newest).await
+    }
+}

@@ -1,0 +1,16 @@
+//! Write-behind: what is due goes to the store in batches, and is clean once the store says so.
+//!
+//! One thread runs everything here: a key is in at most one commit at a time (I12), and a commit
+//! that hangs holds up no request. Beside the passes it keeps the clock's ceiling ahead and lets
+//! tombstones expire.
+
+mod backoff;
+mod ceiling;
+mod flusher;
+mod rounds;
+mod thread;
+
+pub use ceiling::raise_ceiling;
+pub use flusher::{FlushSettings, Flusher, PassEnd, Scope};
+pub use rounds::{FlushFailed, Rounds};
+pub use thread::FlushThread;

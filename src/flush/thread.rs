@@ -1,0 +1,96 @@
+//! The flusher's thread: when to pass, how long to wait after a failure, when to end.
+
+use std::{io, thread::JoinHandle, time::Duration};
+
+use tokio::{runtime, time};
+use tracing::{error, warn};
+
+use super::{Flusher, PassEnd, Rounds, Scope, backoff::Backoff};
+
+/// Due states are looked for this often; a nudge comes in between.
+const TICK: Duration = Duration::from_millis(100);
+const CEILING_EVERY: Duration = Duration::from_secs(1);
+const EXPIRY_EVERY: Duration = Duration::from_secs(60);
+
+/// The running flusher. It ends when it is told to, not when it is dropped.
+pub struct FlushThread {
+    rounds: Rounds,
+    thread: JoinHandle<()>,
+}
+
+impl FlushThread {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Where the machine gives no thread.
+    pub fn spawn(flusher: Flusher) -> io::Result<Self> {
+        let rounds = Rounds::default();
+        let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
+        let passes = rounds.clone();
+        let thread = std::thread::Builder::new()
+            .name("flusher".to_owned())
+            .spawn(move || runtime.block_on(run(&flusher, &passes)))?;
+        Ok(Self { rounds, thread })
+    }
+
+    /// For callers that wait for their changes to be in the store.
+    pub fn rounds(&self) -> Rounds {
+        self.rounds.clone()
+    }
+
+    /// Ends the thread after the pass it is in, and waits for that.
+    pub fn stop(self) {
+        self.rounds.stop();
+        if self.thread.join().is_err() {
+            error!("the flusher's thread had panicked");
+        }
+    }
+}
+
+async fn run(flusher: &Flusher, rounds: &Rounds) {
+    tokio::select! {
+        () = passes(flusher, rounds) => {}
+        () = keep_ceiling(flusher) => {}
+        () = keep_expiring(flusher) => {}
+    }
+}
+
+async fn passes(flusher: &Flusher, rounds: &Rounds) {
+    let mut backoff = Backoff::default();
+    while !rounds.is_stopping() {
+        let pressed = flusher.is_pressed();
+        if !pressed {
+            let _ = time::timeout(TICK, rounds.nudged()).await;
+        }
+        let complete = rounds.begin() || pressed;
+        let scope = if complete { Scope::Everything } else { Scope::Due };
+        let end = flusher.pass(scope).await;
+        rounds.end(complete, end == PassEnd::Done);
+        match end {
+            PassEnd::Done => backoff.succeeded(),
+            PassEnd::Failed => {
+                let _ = time::timeout(backoff.next_delay(), rounds.stopped()).await;
+            }
+        }
+    }
+}
+
+async fn keep_ceiling(flusher: &Flusher) {
+    let mut ticks = time::interval(CEILING_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = flusher.raise_ceiling().await {
+            warn!(%error, "the clock's ceiling could not be raised");
+        }
+    }
+}
+
+async fn keep_expiring(flusher: &Flusher) {
+    let mut ticks = time::interval(EXPIRY_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = flusher.expire().await {
+            warn!(%error, "tombstones could not be expired");
+        }
+    }
+}
