@@ -10,6 +10,7 @@ pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
 pub mod model;
+pub mod rpc;
 pub mod store;
 
 /// The contract, generated from `proto/readstates/v1/readstates.proto`.

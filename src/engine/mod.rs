@@ -1,6 +1,7 @@
 //! The verbs: a hit is answered from memory, a miss is loaded once for all who ask, and a list is
 //! the store overlaid with what it does not have yet.
 
+mod bulk_ack;
 mod delete_user;
 mod error;
 mod list;
@@ -12,6 +13,7 @@ mod user_scan;
 
 use std::{sync::Arc, time::Duration};
 
+pub use crate::cache::{Access, Done};
 pub use error::Error;
 pub use list::{ListPage, ListQuery};
 pub use many::Order;
@@ -21,7 +23,7 @@ use load::Loader;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    cache::{Access, Cache, Done, Outcome, Refusal},
+    cache::{Cache, Outcome, Refusal},
     clock::Clock,
     flush::Rounds,
     metrics::Metrics,

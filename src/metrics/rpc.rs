@@ -1,6 +1,6 @@
 //! Calls by method, under the names of go-grpc-middleware.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 
@@ -119,8 +119,8 @@ impl RpcMetrics {
 /// The metrics of every method, by the path of its calls.
 #[derive(Debug)]
 pub struct RpcTable {
-    methods: HashMap<String, RpcMetrics>,
-    unknown: RpcMetrics,
+    methods: HashMap<String, Arc<RpcMetrics>>,
+    unknown: Arc<RpcMetrics>,
 }
 
 impl RpcTable {
@@ -130,14 +130,15 @@ impl RpcTable {
         for (service, names) in SERVICES {
             for (method, call_type) in names {
                 let metrics = families.method(service, method, call_type.label())?;
-                methods.insert(format!("/{service}/{method}"), metrics);
+                methods.insert(format!("/{service}/{method}"), Arc::new(metrics));
             }
         }
-        Ok(Self { methods, unknown: families.method("unknown", "unknown", "unary")? })
+        let unknown = Arc::new(families.method("unknown", "unknown", "unary")?);
+        Ok(Self { methods, unknown })
     }
 
     /// The metrics of the method at `path`, such as `/readstates.v1.ReadStatesService/Ack`.
-    pub fn method(&self, path: &str) -> &RpcMetrics {
+    pub fn method(&self, path: &str) -> &Arc<RpcMetrics> {
         self.methods.get(path).unwrap_or(&self.unknown)
     }
 }

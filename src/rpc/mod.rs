@@ -1,0 +1,17 @@
+//! The gRPC face: thin handlers that decode, ask the engine and encode.
+
+mod call;
+mod decode;
+mod encode;
+mod health;
+mod layer;
+mod limits;
+mod reason;
+mod service;
+mod status;
+
+pub use health::{Health, SERVICE_NAME};
+pub use layer::CallLayer;
+pub use limits::Limits;
+pub use service::Service;
+pub use status::DOMAIN;

@@ -1,0 +1,77 @@
+//! The reasons of the contract: what a caller can tell errors of one code apart by.
+
+use tonic::Code;
+
+/// Why a call or an item failed. Names and codes are part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    InvalidId,
+    InvalidType,
+    InvalidCount,
+    InvalidPageSize,
+    InvalidPageToken,
+    ConflictingFields,
+    EmptyOperation,
+    TooManyItems,
+    MalformedRequest,
+    MessageTooLarge,
+    ReadStateNotFound,
+    VersionMismatch,
+    DirtyLimit,
+    TooManyRequests,
+    StoreUnavailable,
+    StoreCorrupt,
+    Deadline,
+    Unimplemented,
+    UnknownService,
+}
+
+impl Reason {
+    /// As it stands in `google.rpc.ErrorInfo.reason` and in the results of items.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidId => "INVALID_ID",
+            Self::InvalidType => "INVALID_TYPE",
+            Self::InvalidCount => "INVALID_COUNT",
+            Self::InvalidPageSize => "INVALID_PAGE_SIZE",
+            Self::InvalidPageToken => "INVALID_PAGE_TOKEN",
+            Self::ConflictingFields => "CONFLICTING_FIELDS",
+            Self::EmptyOperation => "EMPTY_OPERATION",
+            Self::TooManyItems => "TOO_MANY_ITEMS",
+            Self::MalformedRequest => "MALFORMED_REQUEST",
+            Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
+            Self::ReadStateNotFound => "READ_STATE_NOT_FOUND",
+            Self::VersionMismatch => "VERSION_MISMATCH",
+            Self::DirtyLimit => "DIRTY_LIMIT",
+            Self::TooManyRequests => "TOO_MANY_REQUESTS",
+            Self::StoreUnavailable => "STORE_UNAVAILABLE",
+            Self::StoreCorrupt => "STORE_CORRUPT",
+            Self::Deadline => "DEADLINE",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::UnknownService => "UNKNOWN_SERVICE",
+        }
+    }
+
+    pub fn code(self) -> Code {
+        match self {
+            Self::InvalidId
+            | Self::InvalidType
+            | Self::InvalidCount
+            | Self::InvalidPageSize
+            | Self::InvalidPageToken
+            | Self::ConflictingFields
+            | Self::EmptyOperation
+            | Self::TooManyItems
+            | Self::MalformedRequest => Code::InvalidArgument,
+            Self::ReadStateNotFound | Self::UnknownService => Code::NotFound,
+            Self::VersionMismatch => Code::Aborted,
+            Self::MessageTooLarge | Self::DirtyLimit | Self::TooManyRequests => {
+                Code::ResourceExhausted
+            }
+            Self::StoreUnavailable => Code::Unavailable,
+            Self::StoreCorrupt => Code::DataLoss,
+            Self::Deadline => Code::DeadlineExceeded,
+            Self::Unimplemented => Code::Unimplemented,
+        }
+    }
+}

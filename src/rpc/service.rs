@@ -1,0 +1,347 @@
+//! The handlers of `ReadStatesService`, one per RPC.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures_util::{Stream, StreamExt as _, stream};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    decode, encode,
+    limits::{Limits, check_items},
+    reason::Reason,
+    status::{Failure, refused},
+};
+use crate::{
+    engine::{Access, Done, Engine, Error, ListQuery, Order},
+    model::{ChannelId, Key, MentionOutcome, Operation, Update, UserId, Version},
+    proto::{self, read_states_service_server::ReadStatesService},
+};
+
+/// Users whose badges are counted at the same time in one call.
+const CONCURRENT_SUMMARIES: usize = 16;
+
+/// Answers calls from an engine.
+pub struct Service {
+    engine: Arc<Engine>,
+    limits: Limits,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+type EventStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Service {
+    /// A service over `engine` that refuses what is above `limits`.
+    pub fn new(engine: Arc<Engine>, limits: Limits) -> Self {
+        Self { engine, limits }
+    }
+
+    async fn update(
+        &self,
+        decoded: Result<(Key, Update), Failure>,
+    ) -> Result<(Option<proto::ReadState>, Done), Status> {
+        let (key, update) = decoded?;
+        let done = self.engine.update(key, update).await.map_err(refused)?;
+        Ok((encode::state(&key, &done.view), done))
+    }
+
+    /// The same operation on this channel for each of these users; the first failure fails all,
+    /// which is safe to retry.
+    async fn update_members(
+        &self,
+        users: Vec<UserId>,
+        channel: ChannelId,
+        operation: Operation,
+    ) -> Result<Vec<Done>, Status> {
+        let access = Access::Update(operation.into());
+        let accesses: Vec<(Key, Access)> =
+            users.into_iter().map(|user| (Key::channel(user, channel), access)).collect();
+        let results = self.engine.access_many(&accesses, Order::Any).await;
+        results.into_iter().collect::<Result<_, Error>>().map_err(refused)
+    }
+
+    fn members(&self, user_ids: &[u64]) -> Result<Vec<UserId>, Failure> {
+        check_items("user_ids", user_ids.len(), self.limits.items)?;
+        decode::users(user_ids)
+    }
+
+    /// Applies those of the operations that decode; each of the others fails alone.
+    async fn apply_each(
+        &self,
+        decoded: Vec<Result<(Key, Update), Failure>>,
+    ) -> Vec<(Option<Key>, Result<Done, ItemError>)> {
+        let accesses: Vec<(Key, Access)> =
+            decoded.iter().flatten().map(|(key, update)| (*key, Access::Update(*update))).collect();
+        let mut results = self.engine.access_many(&accesses, Order::PerUser).await.into_iter();
+        let mut answer = |decoded: Result<(Key, Update), Failure>| match decoded {
+            Ok((key, _)) => {
+                let result = results.next().unwrap_or(Err(Error::TooManyLoads));
+                (Some(key), result.map_err(ItemError::Engine))
+            }
+            Err(failure) => (None, Err(ItemError::Request(failure))),
+        };
+        decoded.into_iter().map(&mut answer).collect()
+    }
+}
+
+/// Why one item of many failed.
+enum ItemError {
+    Request(Failure),
+    Engine(Error),
+}
+
+impl From<ItemError> for Failure {
+    fn from(error: ItemError) -> Self {
+        match error {
+            ItemError::Request(failure) => failure,
+            ItemError::Engine(error) => error.into(),
+        }
+    }
+}
+
+fn count(dones: &[Done], counts: impl Fn(&Done) -> bool) -> u32 {
+    u32::try_from(dones.iter().filter(|done| counts(done)).count()).unwrap_or(u32::MAX)
+}
+
+fn not_yet<T>(method: &str) -> Answer<T> {
+    let message = format!("{method} is not served by this version");
+    Err(Failure::new(Reason::Unimplemented, message).into())
+}
+
+#[tonic::async_trait]
+impl ReadStatesService for Service {
+    async fn ack(&self, request: Request<proto::AckRequest>) -> Answer<proto::AckResponse> {
+        let (state, done) = self.update(decode::ack(request.get_ref())).await?;
+        Ok(Response::new(proto::AckResponse { state, changed: done.changed }))
+    }
+
+    async fn increment(
+        &self,
+        request: Request<proto::IncrementRequest>,
+    ) -> Answer<proto::IncrementResponse> {
+        let (state, done) = self.update(decode::increment(request.get_ref())).await?;
+        let outcome = encode::outcome(done.outcome).into();
+        Ok(Response::new(proto::IncrementResponse { state, changed: done.changed, outcome }))
+    }
+
+    async fn reset(&self, request: Request<proto::ResetRequest>) -> Answer<proto::ResetResponse> {
+        let (state, done) = self.update(decode::reset(request.get_ref())).await?;
+        Ok(Response::new(proto::ResetResponse { state, changed: done.changed }))
+    }
+
+    async fn mark_unread(
+        &self,
+        request: Request<proto::MarkUnreadRequest>,
+    ) -> Answer<proto::MarkUnreadResponse> {
+        let (state, done) = self.update(decode::mark_unread(request.get_ref())).await?;
+        Ok(Response::new(proto::MarkUnreadResponse { state, changed: done.changed }))
+    }
+
+    async fn ack_pins(
+        &self,
+        request: Request<proto::AckPinsRequest>,
+    ) -> Answer<proto::AckPinsResponse> {
+        let (state, done) = self.update(decode::ack_pins(request.get_ref())).await?;
+        Ok(Response::new(proto::AckPinsResponse { state, changed: done.changed }))
+    }
+
+    async fn retract(
+        &self,
+        request: Request<proto::RetractRequest>,
+    ) -> Answer<proto::RetractResponse> {
+        let request = request.get_ref();
+        let channel = decode::channel(request.channel_id)?;
+        let operation = Operation::Retract { message: decode::message(request.message_id)? };
+        let users = self.members(&request.user_ids)?;
+        let dones = self.update_members(users, channel, operation).await?;
+        let retracted = count(&dones, |done| done.changed);
+        Ok(Response::new(proto::RetractResponse { retracted }))
+    }
+
+    async fn fan_out(
+        &self,
+        request: Request<proto::FanOutRequest>,
+    ) -> Answer<proto::FanOutResponse> {
+        let request = request.get_ref();
+        let channel = decode::channel(request.channel_id)?;
+        let message = decode::message(request.message_id)?;
+        let operation = Operation::Mention { message, initial_acked_id: request.initial_acked_id };
+        let users = self.members(&request.user_ids)?;
+        let dones = self.update_members(users, channel, operation).await?;
+        let of = |outcome| count(&dones, |done| done.outcome == Some(outcome));
+        Ok(Response::new(proto::FanOutResponse {
+            incremented: of(MentionOutcome::Incremented),
+            duplicate: of(MentionOutcome::Duplicate),
+            already_read: of(MentionOutcome::AlreadyRead),
+        }))
+    }
+
+    async fn get(&self, request: Request<proto::GetRequest>) -> Answer<proto::GetResponse> {
+        let request = request.get_ref();
+        let key = decode::key(request.user_id, request.channel_id, request.r#type)?;
+        let done = self.engine.read(key).await.map_err(refused)?;
+        let state = encode::existing(&key, &done.view)?;
+        Ok(Response::new(proto::GetResponse { state: Some(state) }))
+    }
+
+    async fn batch_get(
+        &self,
+        request: Request<proto::BatchGetRequest>,
+    ) -> Answer<proto::BatchGetResponse> {
+        let keys = &request.get_ref().keys;
+        check_items("keys", keys.len(), self.limits.keys)?;
+        let mut accesses = Vec::with_capacity(keys.len());
+        for (place, key) in keys.iter().enumerate() {
+            let key = decode::key(key.user_id, key.channel_id, key.r#type)
+                .map_err(|failure| failure.within(&format!("keys[{place}]")))?;
+            accesses.push((key, Access::Read));
+        }
+        let results = self.engine.access_many(&accesses, Order::Any).await;
+        let mut answer = proto::BatchGetResponse::default();
+        for ((key, _), result) in accesses.iter().zip(results) {
+            match encode::existing(key, &result.map_err(refused)?.view) {
+                Ok(state) => answer.states.push(state),
+                Err(_) => answer.missing.push(encode::key(key)),
+            }
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn list(&self, request: Request<proto::ListRequest>) -> Answer<proto::ListResponse> {
+        let request = request.get_ref();
+        decode::list_filters(request)?;
+        let query = ListQuery {
+            user: decode::user(request.user_id)?,
+            page_size: decode::page_size(request.page_size, self.limits.page_size)?,
+            page_token: &request.page_token,
+            since: Version::from_micros(request.since_version),
+            unread_only: request.unread_only,
+        };
+        let page = self.engine.list(query).await.map_err(refused)?;
+        let states = page.rows.iter().filter_map(|(key, view)| encode::state(key, view)).collect();
+        Ok(Response::new(proto::ListResponse {
+            states,
+            next_page_token: page.next_page_token,
+            version: page.version.as_micros(),
+            delta: page.delta,
+        }))
+    }
+
+    async fn get_summary(
+        &self,
+        request: Request<proto::GetSummaryRequest>,
+    ) -> Answer<proto::GetSummaryResponse> {
+        let user_ids = &request.get_ref().user_ids;
+        check_items("user_ids", user_ids.len(), self.limits.keys)?;
+        let users = decode::users_in_order(user_ids)?;
+        let counting = users.into_iter().map(|user| async move {
+            let summary = self.engine.summary(user).await.map_err(refused)?;
+            Ok::<_, Status>(proto::Summary {
+                user_id: user.as_u64(),
+                mention_count: summary.mention_count,
+                channels_with_mentions: summary.channels_with_mentions,
+                channels_marked_unread: summary.channels_marked_unread,
+                version: summary.version.as_micros(),
+            })
+        });
+        let mut counted = stream::iter(counting).buffered(CONCURRENT_SUMMARIES);
+        let mut summaries = Vec::with_capacity(user_ids.len());
+        while let Some(summary) = counted.next().await {
+            summaries.push(summary?);
+        }
+        Ok(Response::new(proto::GetSummaryResponse { summaries }))
+    }
+
+    async fn bulk_ack(
+        &self,
+        request: Request<proto::BulkAckRequest>,
+    ) -> Answer<proto::BulkAckResponse> {
+        let request = request.get_ref();
+        let user = decode::user(request.user_id)?;
+        check_items("items", request.items.len(), self.limits.items)?;
+        let decoded: Vec<_> =
+            request.items.iter().map(|item| decode::bulk_ack(user, item)).collect();
+        let acks: Vec<_> = decoded.iter().flatten().copied().collect();
+        let mut acked = self.engine.bulk_ack(&acks).await.into_iter();
+        let answer = |decoded: Result<(Key, _), Failure>| match decoded {
+            Ok((key, _)) => {
+                let result = acked.next().unwrap_or(Err(Error::TooManyLoads));
+                encode::bulk_ack_result(Some(&key), result.map_err(Failure::from))
+            }
+            Err(failure) => encode::bulk_ack_result(None, Err(failure)),
+        };
+        let results = decoded.into_iter().map(answer).collect();
+        Ok(Response::new(proto::BulkAckResponse { results }))
+    }
+
+    async fn restore(
+        &self,
+        request: Request<proto::RestoreRequest>,
+    ) -> Answer<proto::RestoreResponse> {
+        let states = &request.get_ref().states;
+        check_items("states", states.len(), self.limits.items)?;
+        let restored = self.apply_each(states.iter().map(decode::restore).collect()).await;
+        let answer = |(key, result): (Option<Key>, Result<Done, ItemError>)| match (key, result) {
+            (Some(key), Ok(done)) => encode::restore_result(&key, Ok(done)),
+            (Some(key), Err(ItemError::Engine(error))) => encode::restore_result(&key, Err(error)),
+            (_, Err(error)) => encode::failed_restore(&error.into()),
+            (None, Ok(_)) => proto::RestoreResult::default(),
+        };
+        let results = restored.into_iter().map(answer).collect();
+        Ok(Response::new(proto::RestoreResponse { results }))
+    }
+
+    async fn delete(
+        &self,
+        request: Request<proto::DeleteRequest>,
+    ) -> Answer<proto::DeleteResponse> {
+        let (state, done) = self.update(decode::delete(request.get_ref())).await?;
+        Ok(Response::new(proto::DeleteResponse { state, changed: done.changed }))
+    }
+
+    async fn delete_user(
+        &self,
+        request: Request<proto::DeleteUserRequest>,
+    ) -> Answer<proto::DeleteUserResponse> {
+        let user = decode::user(request.get_ref().user_id)?;
+        let deleted = self.engine.delete_user(user).await.map_err(refused)?;
+        Ok(Response::new(proto::DeleteUserResponse { deleted }))
+    }
+
+    async fn delete_channel(
+        &self,
+        request: Request<proto::DeleteChannelRequest>,
+    ) -> Answer<proto::DeleteChannelResponse> {
+        let request = request.get_ref();
+        let channel = decode::channel(request.channel_id)?;
+        let users = self.members(&request.user_ids)?;
+        let dones = self.update_members(users, channel, Operation::Delete).await?;
+        let deleted = count(&dones, |done| done.changed);
+        Ok(Response::new(proto::DeleteChannelResponse { deleted }))
+    }
+
+    async fn apply(&self, request: Request<proto::ApplyRequest>) -> Answer<proto::ApplyResponse> {
+        let operations = &request.get_ref().operations;
+        check_items("operations", operations.len(), self.limits.items)?;
+        let applied = self.apply_each(operations.iter().map(decode::operation).collect()).await;
+        let results = applied
+            .into_iter()
+            .map(|(_, result)| encode::operation_result(result.map_err(Failure::from)))
+            .collect();
+        Ok(Response::new(proto::ApplyResponse { results }))
+    }
+
+    type ApplyStreamStream = EventStream<proto::ApplyStreamResponse>;
+
+    async fn apply_stream(
+        &self,
+        _: Request<Streaming<proto::ApplyStreamRequest>>,
+    ) -> Answer<Self::ApplyStreamStream> {
+        not_yet("ApplyStream")
+    }
+
+    type WatchStream = EventStream<proto::WatchResponse>;
+
+    async fn watch(&self, _: Request<proto::WatchRequest>) -> Answer<Self::WatchStream> {
+        not_yet("Watch")
+    }
+}
