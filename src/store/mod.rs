@@ -1,6 +1,7 @@
 //! Where states rest: whole rows by key, written in batches, read by key, by user or in order.
 
 pub mod codec;
+mod embedded;
 mod error;
 mod fault;
 mod memory;
@@ -8,6 +9,7 @@ mod row;
 
 use std::{future::Future, pin::Pin};
 
+pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use error::StoreError;
 pub use fault::{Call, FaultStore, Faults, Gate, Moment, Tally};
 pub use memory::MemoryStore;

@@ -1,0 +1,119 @@
+//! The store's folder: a marker of our own beside the engine's, because with one of its files gone
+//! the engine deletes the rest and opens empty without an error.
+//!
+//! The marker is written last when a store is made. Once it is there, so must be all that the
+//! engine needs; where something is not, the store is refused before the engine can touch it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::store::StoreError;
+
+/// Says that this is a store and of which format. The meta row has the format too, and counts.
+const MARKER: &str = "readstates-store";
+const MARKER_TEXT: &str = "readstates embedded store, format 1\n";
+
+/// The engine's own folder in ours.
+const ENGINE: &str = "fjall";
+/// Its trees, each in a folder that is named by a number: 0 is its own, 1 is ours.
+const TREES: &str = "keyspaces";
+/// Without any of these, the engine takes its folder or a tree for unfinished and deletes it.
+const NEEDED: [&str; 3] = ["version", "keyspaces/0/current", "keyspaces/1/current"];
+
+/// The folder of one store.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes the folder where there is none, and checks it where there is.
+    pub(super) fn prepare(path: &Path) -> Result<Self, StoreError> {
+        let folder = Self { path: path.to_owned() };
+        fs::create_dir_all(path).map_err(io_error)?;
+        if folder.has_marker()? {
+            folder.check_marker()?;
+            folder.check_needed()?;
+        }
+        folder.check_trees()?;
+        Ok(folder)
+    }
+
+    /// Where the engine keeps its files.
+    pub(super) fn engine(&self) -> PathBuf {
+        self.path.join(ENGINE)
+    }
+
+    /// Whether a store was made here, to its end.
+    pub(super) fn has_marker(&self) -> Result<bool, StoreError> {
+        self.path.join(MARKER).try_exists().map_err(io_error)
+    }
+
+    /// Says for good that a store was made here. It survives a power cut.
+    pub(super) fn put_marker(&self) -> Result<(), StoreError> {
+        let unfinished = self.path.join(MARKER).with_extension("new");
+        let put = || {
+            let mut file = File::create(&unfinished)?;
+            file.write_all(MARKER_TEXT.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&unfinished, self.path.join(MARKER))?;
+            File::open(&self.path)?.sync_all()
+        };
+        put().map_err(io_error)
+    }
+
+    fn check_marker(&self) -> Result<(), StoreError> {
+        let marker = self.path.join(MARKER);
+        let text = fs::read_to_string(&marker).map_err(io_error)?;
+        if text == MARKER_TEXT {
+            return Ok(());
+        }
+        Err(StoreError::NewerFormat(format!(
+            "{} says {:?}, and {:?} is the newest known here",
+            marker.display(),
+            text.trim_end(),
+            MARKER_TEXT.trim_end()
+        )))
+    }
+
+    fn check_needed(&self) -> Result<(), StoreError> {
+        for needed in NEEDED {
+            let file = self.engine().join(needed);
+            if !file.try_exists().map_err(io_error)? {
+                return Err(StoreError::Corrupt(format!(
+                    "{} is gone; put the folder back from a backup, or move it away to start empty",
+                    file.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The engine panics at a folder among its trees that is not named by a number.
+    fn check_trees(&self) -> Result<(), StoreError> {
+        let trees = match fs::read_dir(self.engine().join(TREES)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            trees => trees.map_err(io_error)?,
+        };
+        for tree in trees {
+            let tree = tree.map_err(io_error)?;
+            let is_folder = tree.file_type().map_err(io_error)?.is_dir();
+            let number = tree.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
+            if is_folder && number.is_none() {
+                return Err(StoreError::Corrupt(format!(
+                    "{} is not of this store; move it away",
+                    tree.path().display()
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn io_error(error: io::Error) -> StoreError {
+    StoreError::Io(Arc::new(error))
+}

@@ -1,0 +1,102 @@
+//! The engine's handles, opened and checked.
+
+use fjall::{
+    Database, Iter, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable,
+    Snapshot,
+};
+
+use crate::store::StoreError;
+
+use super::{
+    EmbeddedOptions,
+    folder::Folder,
+    layout::{META, ROWS_END, ROWS_START},
+    meta::Meta,
+};
+
+const TREE: &str = "readstates";
+
+/// The open database and its one tree. The folder is let go with the last clone.
+#[derive(Clone)]
+pub(super) struct Tables {
+    // In this order they are dropped: the engine ends its threads with the last of both.
+    tree: Keyspace,
+    database: Database,
+}
+
+/// Everything as it was at one moment.
+pub(super) struct View<'a> {
+    tree: &'a Keyspace,
+    snapshot: Snapshot,
+}
+
+impl Tables {
+    pub(super) fn open(options: &EmbeddedOptions) -> Result<Self, StoreError> {
+        let folder = Folder::prepare(&options.path)?;
+        let database = Database::builder(folder.engine())
+            .cache_size(options.cache_bytes)
+            .max_journaling_size(options.journal_bytes())
+            .worker_threads(options.merge_threads.max(1))
+            .max_cached_files(Some(options.open_files_max.max(1)))
+            .open()?;
+        let create = || KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes);
+        let tables = Self { tree: database.keyspace(TREE, create)?, database };
+        tables.finish(&folder, options)?;
+        Ok(tables)
+    }
+
+    /// Makes what was just created a store, or checks that it is one.
+    fn finish(&self, folder: &Folder, options: &EmbeddedOptions) -> Result<(), StoreError> {
+        if self.meta()?.is_some() {
+            return if folder.has_marker()? { Ok(()) } else { folder.put_marker() };
+        }
+        if folder.has_marker()? || self.view().has_rows() {
+            return Err(StoreError::Corrupt(format!(
+                "{} has lost its meta row; put the folder back from a backup",
+                options.path.display()
+            )));
+        }
+        let mut batch = self.batch(true);
+        batch.insert(&self.tree, META, Meta::default().encode());
+        batch.commit()?;
+        super::writer::rest(self, options.persist_within)?;
+        folder.put_marker()
+    }
+
+    pub(super) fn tree(&self) -> &Keyspace {
+        &self.tree
+    }
+
+    pub(super) fn batch(&self, durable: bool) -> OwnedWriteBatch {
+        let mode = if durable { PersistMode::SyncAll } else { PersistMode::Buffer };
+        self.database.batch().durability(Some(mode))
+    }
+
+    /// Hands the engine's log to the disk. Fails where the engine has failed before.
+    pub(super) fn sync(&self, mode: PersistMode) -> Result<(), StoreError> {
+        Ok(self.database.persist(mode)?)
+    }
+
+    pub(super) fn view(&self) -> View<'_> {
+        View { tree: &self.tree, snapshot: self.database.snapshot() }
+    }
+
+    pub(super) fn meta(&self) -> Result<Option<Meta>, StoreError> {
+        self.view().find(&META)?.map(|row| Meta::decode(&row)).transpose()
+    }
+}
+
+impl View<'_> {
+    pub(super) fn find(&self, key: &[u8]) -> Result<Option<fjall::Slice>, StoreError> {
+        Ok(self.snapshot.get(self.tree, key)?)
+    }
+
+    /// What lies from `from` on and below `to`, in order.
+    pub(super) fn range(&self, from: &[u8], to: &[u8]) -> Iter {
+        self.snapshot.range(self.tree, from..to)
+    }
+
+    fn has_rows(&self) -> bool {
+        self.range(&ROWS_START, &ROWS_END).next().is_some()
+    }
+}
