@@ -1,6 +1,8 @@
 //! Stores from outside: the format of their rows, and one contract that all of them keep.
 
 mod codec;
+mod contract;
 mod faults;
 mod golden;
+mod places;
 mod states;
