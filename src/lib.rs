@@ -9,6 +9,7 @@ pub mod flush;
 pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
+pub mod cli;
 pub mod model;
 pub mod rpc;
 pub mod store;

@@ -1,0 +1,71 @@
+//! The client's side of the program: every subcommand besides `serve`, one file each. It talks to a
+//! server through the generated client only and knows nothing of how the server works.
+
+mod completions;
+mod failure;
+mod health;
+mod kind;
+mod list;
+mod output;
+mod pages;
+mod replay;
+mod show;
+mod state;
+mod table;
+mod target;
+
+pub use completions::CompletionsArgs;
+pub use failure::Exit;
+pub use health::HealthArgs;
+pub use list::ListArgs;
+pub use replay::ReplayArgs;
+pub use state::{AckArgs, GetArgs, IncrementArgs, ResetArgs};
+
+use clap::{Command, Subcommand};
+use failure::Failure;
+
+/// What the program can do as a client.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Play a chat trace against a server and compare what it then holds with the truth
+    Replay(ReplayArgs),
+    /// Show one read state
+    Get(GetArgs),
+    /// List the read states of a user
+    List(ListArgs),
+    /// Mark everything up to a message as read
+    Ack(AckArgs),
+    /// Count a mention
+    Increment(IncrementArgs),
+    /// Set the mention count to 0
+    Reset(ResetArgs),
+    /// Ask whether a server is serving: exit code 0 if it is
+    Health(HealthArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Runs `command` to its end and says how the program should exit; what went wrong is printed on
+/// stderr. `root` is the whole program's command line, for completions.
+pub async fn run(command: ClientCommand, root: Command) -> Exit {
+    match dispatch(command, root).await {
+        Ok(exit) => exit,
+        Err(failure) => {
+            failure.print();
+            failure.exit()
+        }
+    }
+}
+
+async fn dispatch(command: ClientCommand, root: Command) -> Result<Exit, Failure> {
+    match command {
+        ClientCommand::Replay(args) => replay::replay(args).await,
+        ClientCommand::Get(args) => state::get(args).await,
+        ClientCommand::List(args) => list::list(args).await,
+        ClientCommand::Ack(args) => state::ack(args).await,
+        ClientCommand::Increment(args) => state::increment(args).await,
+        ClientCommand::Reset(args) => state::reset(args).await,
+        ClientCommand::Health(args) => health::health(args).await,
+        ClientCommand::Completions(args) => completions::completions(args, root),
+    }
+}

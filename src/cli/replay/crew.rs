@@ -1,0 +1,60 @@
+//! The workers of a run: how many, over which connections, and how long they keep trying.
+
+use std::{sync::Arc, time::Duration};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::task::JoinSet;
+use tonic::Status;
+
+use super::{
+    retry::{CallError, persist},
+    trouble::Trouble,
+};
+use crate::cli::target::Client;
+
+/// What every worker shares.
+#[derive(Debug)]
+pub struct Crew {
+    /// One client per connection.
+    pub clients: Vec<Client>,
+    /// How many workers, which is how many calls are under way at a time.
+    pub concurrency: usize,
+    /// How long a call that fails is tried again.
+    pub retry_for: Duration,
+    /// What went wrong so far.
+    pub trouble: Trouble,
+    /// How far the run is.
+    pub bar: ProgressBar,
+}
+
+impl Crew {
+    /// Runs `work` once per worker, each with the client of one connection, until all are done.
+    pub async fn run<F>(self: &Arc<Self>, work: impl Fn(Arc<Self>, Client) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut workers = JoinSet::new();
+        for client in self.clients.iter().cycle().take(self.concurrency) {
+            workers.spawn(work(self.clone(), client.clone()));
+        }
+        workers.join_all().await;
+    }
+
+    /// Makes a call, again and again where that makes sense.
+    pub async fn persist<T, F>(&self, call: impl FnMut() -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        persist(self.retry_for, call, |status| self.trouble.retried(status)).await
+    }
+}
+
+/// A bar on stderr; hidden where that is not a terminal.
+pub fn progress_bar() -> ProgressBar {
+    const LOOK: &str = "{msg} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left";
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template(LOOK) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
