@@ -60,9 +60,10 @@ impl ReadState {
         if self.exists() {
             return false;
         }
-        let version = self.version();
+        let (version, mark) = (self.version(), self.holder_mark());
         *self = Self::default();
         self.set_version(version);
+        self.set_holder_mark(mark);
         true
     }
 
@@ -223,7 +224,8 @@ impl ReadState {
         if !self.exists() {
             return Transition::unchanged();
         }
-        let tombstone = Self::tombstone(self.version());
+        let mut tombstone = Self::tombstone(self.version());
+        tombstone.set_holder_mark(self.holder_mark());
         let freed = std::mem::replace(self, tombstone).into_extra();
         Transition { changed: true, outcome: None, freed }
     }
