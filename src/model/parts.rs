@@ -24,7 +24,8 @@ pub struct Parts {
     pub partial_ack: Option<PartialAck>,
 }
 
-/// What an ack that left mentions behind started from.
+/// What the last ack started from, where the watermark alone does not tell: it left mentions
+/// behind, or it cleared unpositioned ones at the same watermark.
 ///
 /// `BulkAck` answers the whole count before the call, while `Restore` takes the count between two
 /// watermarks. They differ by the mentions that the ack left; this is how `Restore` knows them.

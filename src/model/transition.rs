@@ -86,22 +86,22 @@ impl ReadState {
             return Transition::unchanged();
         }
         let mut freed = self.recount();
-        let left = self.mention_count();
-        if message > before.0 || left != before.1 {
-            freed = freed.or(self.remember_partial_ack(before.0, before.1, left));
+        if message > before.0 || self.mention_count() != before.1 {
+            freed = freed.or(self.remember_ack(before.0, before.1));
         }
         Transition { changed: true, outcome: None, freed }
     }
 
-    /// Keeps what `Restore` needs to take this ack's own answer back, while mentions are left.
-    fn remember_partial_ack(
-        &mut self,
-        last_acked_id: u64,
-        mention_count: u32,
-        left: u32,
-    ) -> Option<Box<Extra>> {
-        let extra = self.existing_extra_mut()?;
-        extra.partial_ack = (left > 0).then_some(PartialAck { last_acked_id, mention_count, left });
+    /// Keeps what `Restore` needs to take this ack's own answer back: where mentions are left, or
+    /// where the watermark stayed and will not tell that something was taken away.
+    fn remember_ack(&mut self, last_acked_id: u64, mention_count: u32) -> Option<Box<Extra>> {
+        let left = self.mention_count();
+        if left > 0 || last_acked_id == self.last_acked_id() {
+            let ack = PartialAck { last_acked_id, mention_count, left };
+            self.extra_mut().partial_ack = Some(ack);
+        } else {
+            self.existing_extra_mut()?.partial_ack = None;
+        }
         self.recount()
     }
 
@@ -199,7 +199,6 @@ impl ReadState {
         if let Some(extra) = self.existing_extra_mut() {
             extra.ledger.zero_all();
             extra.folded = 0;
-            extra.partial_ack = None;
         }
         Transition::changed(self)
     }
@@ -235,9 +234,14 @@ impl ReadState {
         let before = self.clone();
         let created = self.create();
         rewrite(self);
-        let mut transition = Transition::changed(self);
-        transition.changed = created || *self != before;
-        transition
+        let freed = self.recount();
+        if !created && *self == before {
+            return Transition { freed, ..Transition::unchanged() };
+        }
+        if let Some(extra) = self.existing_extra_mut() {
+            extra.partial_ack = None;
+        }
+        Transition { changed: true, outcome: None, freed: freed.or(self.recount()) }
     }
 
     fn mark_unread(&mut self, target: u64, mention_count: Option<u32>) {
@@ -260,16 +264,25 @@ impl ReadState {
         let left = self.left_by_ack(target, mention_count);
         self.set_marked_unread(marked_unread);
         self.move_to(target);
-        let exact = self.mentions_exact();
+        match left {
+            Some(left) => self.fold_more(mention_count.saturating_sub(left)),
+            None if target < current => self.fold_more(mention_count),
+            None => self.restore_in_place(mention_count),
+        }
+    }
+
+    fn fold_more(&mut self, count: u32) {
         let extra = self.extra_mut();
-        extra.folded = match left {
-            Some(left) => extra.folded.saturating_add(mention_count.saturating_sub(left)),
-            None if target < current => extra.folded.saturating_add(mention_count),
-            // At the same watermark there is nothing between: the count replaces what an equal
-            // restore set before, so that a retry is harmless, but never ledger overflow.
-            None if exact => mention_count,
-            None => extra.folded.max(mention_count),
-        };
+        extra.folded = extra.folded.saturating_add(count);
+    }
+
+    /// Nothing lies between the watermarks, so `count` is a whole count, as `BulkAck` answers it of
+    /// an ack that moved nothing. It fills up what is counted already, so that a retry is harmless,
+    /// and takes nothing away.
+    fn restore_in_place(&mut self, count: u32) {
+        let extra = self.extra_mut();
+        let held = extra.unpositioned.saturating_add(extra.ledger.counted().len() as u32);
+        extra.folded = extra.folded.max(count.saturating_sub(held));
     }
 
     /// What the last ack left behind, where this is that ack's own answer coming back.
@@ -287,9 +300,8 @@ impl ReadState {
         if target > current {
             self.pass(target);
         }
-        let extra = self.extra_mut();
-        extra.partial_ack = None;
         if target < current {
+            let extra = self.extra_mut();
             extra.fold_top = extra.fold_top.max(current);
         }
     }
