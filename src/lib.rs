@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod cache;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
@@ -9,9 +10,9 @@ pub mod flush;
 pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
-pub mod cli;
 pub mod model;
 pub mod rpc;
+pub mod server;
 pub mod store;
 
 /// The contract, generated from `proto/readstates/v1/readstates.proto`.

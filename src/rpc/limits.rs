@@ -11,8 +11,6 @@ pub struct Limits {
     pub keys: usize,
     /// Rows on one page.
     pub page_size: usize,
-    /// Bytes of one request.
-    pub request_bytes: usize,
 }
 
 /// Rows on a page where the caller does not say.

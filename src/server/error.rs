@@ -1,0 +1,34 @@
+//! Why a server does not start.
+
+use std::{io, net::SocketAddr};
+
+use crate::store::StoreError;
+
+/// The server could not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(
+        "cannot listen on {address} ({setting}): {source}; choose another address or end what uses it"
+    )]
+    Bind {
+        /// The setting it came from.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store cannot be used.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A thread could not be started, or a socket does not answer.
+    #[error("the system refused a thread or a socket: {0}")]
+    Listen(io::Error),
+    /// The gRPC port failed while it was served.
+    #[error("the gRPC port failed: {0}")]
+    Serve(#[from] tonic::transport::Error),
+    /// A part of the program is put together wrongly.
+    #[error("the program is put together wrongly: {0}")]
+    Assembly(String),
+}

@@ -1,0 +1,76 @@
+//! The gRPC port: services, reflection and the limits of connections.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tonic::{
+    service::Routes,
+    transport::{self, server::TcpIncoming},
+};
+use tonic_health::pb::health_server::HealthServer;
+
+use super::{StartError, start::Parts};
+use crate::{
+    config::Config,
+    lifecycle::Lifecycle,
+    proto::{self, read_states_service_server::ReadStatesServiceServer},
+    rpc::{CallLayer, Health, Limits, Service},
+};
+
+/// A silent connection is asked for a sign of life this often, and cut without one.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+const KEEPALIVE_GRACE: Duration = Duration::from_secs(20);
+/// Bytes of request headers at most.
+const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+/// Calls that clients may cancel at once before h2 takes it for an attack and cuts the connection.
+const PENDING_RESETS_MAX: usize = 1024;
+
+/// Every service of the port, with what wraps their calls.
+pub(super) struct Port {
+    routes: Routes,
+    calls: CallLayer,
+}
+
+pub(super) fn routes(
+    config: &Config,
+    parts: &Parts,
+    lifecycle: Lifecycle,
+) -> Result<Port, StartError> {
+    let request_bytes = usize::try_from(config.max_request_bytes).unwrap_or(usize::MAX);
+    let limits =
+        Limits { items: config.max_items, keys: config.max_keys, page_size: config.max_page_size };
+    let service = ReadStatesServiceServer::new(Service::new(Arc::clone(&parts.engine), limits))
+        .max_decoding_message_size(request_bytes);
+    let assembly = |error: tonic_reflection::server::Error| StartError::Assembly(error.to_string());
+    let routes = Routes::new(service)
+        .add_service(HealthServer::new(Health::new(lifecycle)))
+        .add_service(reflection().build_v1().map_err(assembly)?)
+        .add_service(reflection().build_v1alpha().map_err(assembly)?);
+    Ok(Port { routes, calls: CallLayer::new(Arc::clone(&parts.metrics)) })
+}
+
+/// With the types of rich errors, so that clients can print them.
+fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// Serves until `drain` ends, and then until the last call has.
+pub(super) fn serve(
+    config: &Config,
+    listener: TcpListener,
+    port: Port,
+    drain: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = Result<(), transport::Error>> + Send + 'static {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let mut server = transport::Server::builder()
+        .max_concurrent_streams(config.max_concurrent_streams)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_GRACE))
+        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+        .layer(port.calls);
+    async move { server.add_routes(port.routes).serve_with_incoming_shutdown(incoming, drain).await }
+}

@@ -1,0 +1,151 @@
+//! The end of a server: readiness goes first, then calls, then what is not yet written.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{oneshot, watch},
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tonic::transport;
+use tracing::{error, info, warn};
+
+use super::{StartError, start::Parts};
+use crate::{
+    config::Config,
+    lifecycle::{Lifecycle, Phase},
+};
+
+/// Pause between two attempts to flush while the store refuses.
+const FLUSH_RETRY: Duration = Duration::from_millis(50);
+/// What closing threads and files may take beyond the flush.
+const CLOSE_GRACE: Duration = Duration::from_secs(10);
+
+/// Asks a server to end: once to drain, a second time to stop waiting for calls.
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    asked: watch::Receiver<u32>,
+}
+
+impl Shutdown {
+    /// A shutdown that its caller asks for, by counting up.
+    pub fn new() -> (watch::Sender<u32>, Self) {
+        let (sender, asked) = watch::channel(0);
+        (sender, Self { asked })
+    }
+
+    /// A shutdown by SIGTERM and SIGINT.
+    ///
+    /// # Errors
+    /// Where the system lets nobody listen for signals.
+    pub fn by_signal() -> io::Result<Self> {
+        let (sender, shutdown) = Self::new();
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        tokio::spawn(count_signals(terminate, interrupt, sender));
+        Ok(shutdown)
+    }
+
+    async fn times(&self, times: u32) {
+        let mut asked = self.asked.clone();
+        // Where nobody can ask any more, nobody will.
+        if asked.wait_for(|asked| *asked >= times).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn count_signals(mut terminate: Signal, mut interrupt: Signal, asked: watch::Sender<u32>) {
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        asked.send_modify(|asked| *asked = asked.saturating_add(1));
+    }
+}
+
+/// What a server left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Changed states that could not be written; 0 after a clean end.
+    pub unflushed: usize,
+}
+
+pub(super) struct Stopping<'a> {
+    pub config: &'a Config,
+    pub lifecycle: &'a Lifecycle,
+    pub shutdown: Shutdown,
+    pub serving: JoinHandle<Result<(), transport::Error>>,
+    pub drain: oneshot::Sender<()>,
+}
+
+impl Stopping<'_> {
+    pub async fn run(mut self, parts: Parts) -> Result<Stopped, StartError> {
+        let lifecycle = self.lifecycle;
+        let flush_timeout = self.config.flush_timeout;
+        let failed = tokio::select! {
+            () = self.shutdown.times(1) => None,
+            served = &mut self.serving => Some(served),
+        };
+        lifecycle.advance(Phase::Draining);
+        if failed.is_none() {
+            info!("draining: new calls are refused, those in flight finish");
+            self.drain().await;
+        }
+        let stopped = flush_all(parts, flush_timeout).await;
+        lifecycle.advance(Phase::Stopped);
+        match failed {
+            None | Some(Ok(Ok(()))) => Ok(stopped),
+            Some(Ok(Err(error))) => Err(error.into()),
+            Some(Err(error)) => Err(StartError::Assembly(error.to_string())),
+        }
+    }
+
+    async fn drain(self) {
+        let Self { config, shutdown, mut serving, drain, .. } = self;
+        drain.send(()).ok();
+        tokio::select! {
+            _ = &mut serving => return,
+            () = sleep(config.drain_timeout) => warn!("calls in flight did not end in time"),
+            () = shutdown.times(2) => warn!("asked again: not waiting for calls in flight"),
+        }
+        // A peer may hold its connection open for ever; what its call has begun goes on without it.
+        serving.abort();
+        serving.await.ok();
+    }
+}
+
+/// Brings everything dirty to the store, for as long as `flush_timeout` allows, and closes it.
+async fn flush_all(parts: Parts, flush_timeout: Duration) -> Stopped {
+    let deadline = Instant::now() + flush_timeout;
+    let rounds = parts.flusher.rounds();
+    while parts.cache.dirty() > 0 {
+        match timeout_at(deadline, rounds.flushed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => sleep(FLUSH_RETRY).await,
+            Err(_) => break,
+        }
+    }
+    let unflushed = parts.cache.dirty();
+    if unflushed > 0 {
+        error!(unflushed, "changed states could not be written in time and are lost");
+        return Stopped { unflushed };
+    }
+    info!("everything is written");
+    close(parts).await;
+    Stopped { unflushed }
+}
+
+async fn close(parts: Parts) {
+    let closing = async {
+        spawn_blocking(move || parts.flusher.stop()).await.ok();
+        parts.store.close().await
+    };
+    match timeout(CLOSE_GRACE, closing).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "the store did not close cleanly"),
+        Err(_) => warn!("the store did not close in time"),
+    }
+}
