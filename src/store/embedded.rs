@@ -37,6 +37,9 @@ const READS_QUEUED_MAX: usize = 1_024;
 
 /// Keeps rows in a folder of the local disk.
 ///
+/// Where a write fails for a reason of the disk it takes no more until it is reopened, and may then
+/// be found to have the rows of that write after all: whole, and none that was not asked for.
+///
 /// Dropped without being closed it ends its threads too, behind the scenes and once all that is
 /// queued is done; only then can the folder be opened again.
 pub struct EmbeddedStore {

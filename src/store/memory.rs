@@ -8,9 +8,12 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::model::{ChannelId, Key, Kind, ReadState, UserId, Version};
+use crate::model::{Key, ReadState, UserId, Version};
 
-use super::{Batch, CommitNumber, CommitReport, Pending, Row, Store, StoreError, UserPage};
+use super::{
+    Batch, CommitNumber, CommitReport, Pending, Row, Store, StoreError, UserPage,
+    user_bounds::user_bounds,
+};
 
 /// Keeps rows for as long as it, or a clone of it, lives. Nothing survives the process.
 ///
@@ -71,7 +74,7 @@ impl Shared {
     }
 
     fn user_page(&self, user: UserId, after: Option<Key>, limit: usize) -> UserPage {
-        let (first, last) = bounds_of(user);
+        let (first, last) = user_bounds(user);
         let from = match after {
             Some(after) if after >= last => return self.page(Vec::new(), user),
             Some(after) if after >= first => Excluded(after),
@@ -91,7 +94,7 @@ impl Shared {
     }
 
     fn delete_user(&mut self, user: UserId, version: Version) {
-        let (first, last) = bounds_of(user);
+        let (first, last) = user_bounds(user);
         let covered =
             |(key, state): (&Key, &ReadState)| (state.version() <= version).then_some(*key);
         let keys: Vec<Key> = self.rows.range(first..=last).filter_map(covered).collect();
@@ -121,14 +124,6 @@ impl Shared {
 
 fn row((key, state): (&Key, &ReadState)) -> Row {
     Row { key: *key, state: state.clone() }
-}
-
-/// The first and the last key that a user can have.
-fn bounds_of(user: UserId) -> (Key, Key) {
-    const LOWEST: ChannelId = ChannelId::new(1).expect("1 is not 0");
-    const HIGHEST: ChannelId = ChannelId::new(u64::MAX).expect("the highest is not 0");
-    let [first, .., last] = Kind::ALL;
-    (Key { user, kind: first, channel: LOWEST }, Key { user, kind: last, channel: HIGHEST })
 }
 
 impl Store for MemoryStore {

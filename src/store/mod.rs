@@ -6,6 +6,7 @@ mod error;
 mod fault;
 mod memory;
 mod row;
+mod user_bounds;
 
 use std::{future::Future, pin::Pin};
 
@@ -20,7 +21,7 @@ use crate::model::{Key, ReadState, UserId, Version};
 /// A future of a store: one allocation per miss, none per hit.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Counts the commits of an embedded store; rises by one per commit, over restarts (I11).
+/// Counts what was written to an embedded store; rises with every commit, over restarts (I11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CommitNumber(pub u64);
 
@@ -60,7 +61,9 @@ pub trait Store: Send + Sync + 'static {
     /// help of its log, and survives a power cut.
     fn persist(&self) -> Pending<'_, CommitNumber>;
 
-    /// Removes the rows of `user` up to and including `version` and leaves a mark with it.
+    /// Removes the rows of `user` up to and including `version` and leaves a mark with it, unless
+    /// there is one with a later. It survives a power cut. After an error a part may be gone, and
+    /// if so the mark is there.
     fn delete_user(&self, user: UserId, version: Version) -> Pending<'_, ()>;
 
     /// Up to `limit` rows of all users with keys above `after`, in key order, tombstones included.

@@ -2,6 +2,7 @@
 
 mod codec;
 mod contract;
+mod embedded;
 mod faults;
 mod golden;
 mod places;

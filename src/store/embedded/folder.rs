@@ -23,6 +23,9 @@ const ENGINE: &str = "fjall";
 const TREES: &str = "keyspaces";
 /// Without any of these, the engine takes its folder or a tree for unfinished and deletes it.
 const NEEDED: [&str; 3] = ["version", "keyspaces/0/current", "keyspaces/1/current"];
+/// How the names of its logs end. Without any, even an empty one, it counts its writes from 0 anew
+/// and neither shows the rows of before nor puts later ones above them.
+const LOG_ENDING: &str = "jnl";
 
 /// The folder of one store.
 #[derive(Clone, Debug)]
@@ -84,13 +87,17 @@ impl Folder {
         for needed in NEEDED {
             let file = self.engine().join(needed);
             if !file.try_exists().map_err(io_error)? {
-                return Err(StoreError::Corrupt(format!(
-                    "{} is gone; put the folder back from a backup, or move it away to start empty",
-                    file.display()
-                )));
+                return Err(gone(&file));
             }
         }
-        Ok(())
+        let is_log = |file: &fs::DirEntry| {
+            Path::new(&file.file_name()).extension().is_some_and(|ending| ending == LOG_ENDING)
+        };
+        let mut files = fs::read_dir(self.engine()).map_err(io_error)?;
+        if files.any(|file| file.is_ok_and(|file| is_log(&file))) {
+            return Ok(());
+        }
+        Err(gone(&self.engine().join("*").with_extension(LOG_ENDING)))
     }
 
     /// The engine panics at a folder among its trees that is not named by a number.
@@ -112,6 +119,13 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+fn gone(file: &Path) -> StoreError {
+    StoreError::Corrupt(format!(
+        "{} is gone; put the folder back from a backup, or move it away to start empty",
+        file.display()
+    ))
 }
 
 fn io_error(error: io::Error) -> StoreError {

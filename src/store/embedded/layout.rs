@@ -14,7 +14,7 @@
 //! look for what it replaces.
 
 use crate::{
-    model::{ChannelId, Key, Kind, UserId, Version},
+    model::{Key, UserId, Version},
     store::{
         StoreError,
         codec::{SORT_KEY_BYTES, from_sort_key, sort_key},
@@ -49,14 +49,6 @@ pub(super) fn key_of_row(bytes: &[u8]) -> Result<Key, StoreError> {
 pub(super) const ROWS_END: [u8; 1] = [ROW + 1];
 /// At or below every row.
 pub(super) const ROWS_START: [u8; 1] = [ROW];
-
-/// The first and the last key that a user can have.
-pub(super) fn bounds_of(user: UserId) -> (Key, Key) {
-    const LOWEST: ChannelId = ChannelId::new(1).expect("1 is not 0");
-    const HIGHEST: ChannelId = ChannelId::new(u64::MAX).expect("the highest is not 0");
-    let [first, .., last] = Kind::ALL;
-    (Key { user, kind: first, channel: LOWEST }, Key { user, kind: last, channel: HIGHEST })
-}
 
 /// Where the mark of a deleted user lies.
 pub(super) fn mark_key(user: UserId) -> [u8; 9] {

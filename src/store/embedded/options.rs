@@ -7,6 +7,10 @@ const MIB: u64 = 1024 * 1024;
 /// How much of its log the engine keeps at least; it takes no smaller setting.
 const JOURNAL_BYTES_MIN: u64 = 64 * MIB;
 
+/// Rows gathered in memory before they are written to a file of their own. No setting: the engine
+/// keeps for ever what it was told when the store was made.
+pub(super) const MEMTABLE_BYTES: u64 = 16 * MIB;
+
 /// Memtables in memory at once: the active one and the four sealed ones at which writes wait.
 const MEMTABLES_MAX: u64 = 5;
 
@@ -17,8 +21,6 @@ pub struct EmbeddedOptions {
     pub path: PathBuf,
     /// Memory for blocks read from disk.
     pub cache_bytes: u64,
-    /// Rows gathered in memory before they are written to a file of their own.
-    pub memtable_bytes: u64,
     /// Disk for the engine's own log before it writes memtables out early; less than 64 MiB counts
     /// as that.
     pub max_journal_bytes: u64,
@@ -38,7 +40,6 @@ impl EmbeddedOptions {
         Self {
             path: path.into(),
             cache_bytes: 64 * MIB,
-            memtable_bytes: 16 * MIB,
             max_journal_bytes: 128 * MIB,
             reader_threads: 2,
             merge_threads: 2,
@@ -49,7 +50,7 @@ impl EmbeddedOptions {
 
     /// Memory that the store takes at most for rows and blocks, to be charged to the whole.
     pub fn memory_bytes(&self) -> u64 {
-        self.cache_bytes.saturating_add(self.memtable_bytes.saturating_mul(MEMTABLES_MAX))
+        self.cache_bytes.saturating_add(MEMTABLE_BYTES * MEMTABLES_MAX)
     }
 
     pub(super) fn journal_bytes(&self) -> u64 {

@@ -4,13 +4,11 @@ use fjall::Guard;
 
 use crate::{
     model::{Key, ReadState, UserId},
-    store::{Row, StoreError, UserPage, codec},
+    store::{Row, StoreError, UserPage, codec, user_bounds::user_bounds},
 };
 
 use super::{
-    layout::{
-        ROWS_END, ROWS_START, bounds_of, just_above, key_of_row, mark_key, row_key, version_of_mark,
-    },
+    layout::{ROWS_END, ROWS_START, just_above, key_of_row, mark_key, row_key, version_of_mark},
     tables::{Tables, View},
 };
 
@@ -41,7 +39,7 @@ impl Reader {
         limit: usize,
     ) -> Result<UserPage, StoreError> {
         let view = self.tables.view();
-        let (first, last) = bounds_of(user);
+        let (first, last) = user_bounds(user);
         let start = row_key(&first).to_vec();
         let from = after.map_or(start.clone(), |after| just_above(&after).max(start));
         let rows = rows(&view, &from, &just_above(&last), limit)?;

@@ -12,6 +12,8 @@ use super::{
     folder::Folder,
     layout::{META, ROWS_END, ROWS_START},
     meta::Meta,
+    options::MEMTABLE_BYTES,
+    writer::rest,
 };
 
 const TREE: &str = "readstates";
@@ -39,7 +41,7 @@ impl Tables {
             .worker_threads(options.merge_threads.max(1))
             .max_cached_files(Some(options.open_files_max.max(1)))
             .open()?;
-        let create = || KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes);
+        let create = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
         let tables = Self { tree: database.keyspace(TREE, create)?, database };
         tables.finish(&folder, options)?;
         Ok(tables)
@@ -59,7 +61,7 @@ impl Tables {
         let mut batch = self.batch(true);
         batch.insert(&self.tree, META, Meta::default().encode());
         batch.commit()?;
-        super::writer::rest(self, options.persist_within)?;
+        rest(self, options.persist_within)?;
         folder.put_marker()
     }
 

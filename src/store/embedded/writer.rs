@@ -10,13 +10,13 @@ use fjall::{OwnedWriteBatch, PersistMode, Slice};
 
 use crate::{
     model::{UserId, Version},
-    store::{Batch, CommitNumber, CommitReport, Row, StoreError, codec},
+    store::{Batch, CommitNumber, CommitReport, Row, StoreError, codec, user_bounds::user_bounds},
 };
 
 use super::{
     layout::{
-        Expiring, META, bounds_of, expiring_of, expiry_bound, expiry_key, just_above, mark_key,
-        mark_value, row_key, version_of_mark,
+        Expiring, META, expiring_of, expiry_bound, expiry_key, just_above, mark_key, mark_value,
+        row_key, version_of_mark,
     },
     meta::Meta,
     reader,
@@ -71,7 +71,7 @@ impl Writer {
     pub(super) fn delete_user(&mut self, user: UserId, version: Version) -> Result<(), StoreError> {
         let mut write = self.tables.batch(true);
         self.mark(&mut write, user, version)?;
-        let (first, last) = bounds_of(user);
+        let (first, last) = user_bounds(user);
         let (mut from, to) = (row_key(&first).to_vec(), just_above(&last));
         loop {
             let chunk = self.rows(&from, &to)?;
@@ -202,4 +202,77 @@ pub(super) fn rest(tables: &Tables, within: Duration) -> Result<(), StoreError> 
         thread::park_timeout(REST_POLL);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{
+        model::{ChannelId, Key, ReadState},
+        store::embedded::{EmbeddedOptions, reader::Reader},
+    };
+
+    const USER: UserId = UserId::new(5).expect("not 0");
+
+    fn key(channel: u64) -> Key {
+        Key::channel(USER, ChannelId::new(channel).expect("not 0"))
+    }
+
+    fn open() -> (TempDir, Tables, Writer) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tables = Tables::open(&EmbeddedOptions::new(folder.path())).expect("a new store");
+        let writer = Writer::open(tables.clone(), Duration::from_secs(60)).expect("a new store");
+        (folder, tables, writer)
+    }
+
+    fn tombstones(channels: std::ops::RangeInclusive<u64>) -> Batch {
+        let state = ReadState::tombstone(Version::from_micros(3));
+        let rows = channels.map(|channel| Row { key: key(channel), state: state.clone() });
+        Batch { rows: rows.collect(), durable: false }
+    }
+
+    fn damage(tables: &Tables, key: &Key) {
+        tables.tree().insert(row_key(key), "damaged").expect("a write");
+    }
+
+    #[test]
+    fn a_deletion_that_is_cut_off_has_left_its_mark_with_the_first_rows() {
+        let (_folder, tables, mut writer) = open();
+        writer.commit(&tombstones(1..=CHUNK as u64 + 2)).expect("a commit");
+        damage(&tables, &key(CHUNK as u64 + 1));
+        let deleted = writer.delete_user(USER, Version::from_micros(4));
+        assert!(matches!(deleted, Err(StoreError::Corrupt(_))), "{deleted:?}");
+        let end = key(CHUNK as u64 + 1);
+        assert_eq!(writer.marked_at(USER).expect("a mark"), Some(Version::from_micros(4)));
+        let reader = Reader::new(tables);
+        let left = reader.load_user(USER, Some(end), 9).expect("what is not damaged");
+        assert_eq!((left.rows.len(), left.deleted_at), (1, Some(Version::from_micros(4))));
+        assert_eq!(reader.load(&key(CHUNK as u64)).expect("a load"), None);
+    }
+
+    #[test]
+    fn a_damaged_row_is_an_error_by_name_and_hides_no_other() {
+        let (_folder, tables, mut writer) = open();
+        writer.commit(&tombstones(1..=3)).expect("a commit");
+        damage(&tables, &key(2));
+        let reader = Reader::new(tables);
+        let Err(StoreError::Corrupt(message)) = reader.load(&key(2)) else { panic!("it was read") };
+        assert!(message.starts_with("the row of user 5, type 1, channel 2 "), "{message}");
+        assert!(reader.scan(None, 9).is_err());
+        assert!(reader.load_user(USER, None, 9).is_err());
+        assert!(reader.load(&key(3)).expect("not damaged").is_some());
+    }
+
+    #[test]
+    fn expired_entries_leave_nothing_behind() {
+        let (_folder, tables, mut writer) = open();
+        writer.commit(&tombstones(1..=9)).expect("a commit");
+        writer.delete_user(USER, Version::from_micros(4)).expect("a deletion");
+        // The tombstones went with the user and are not counted; their entries go all the same.
+        assert_eq!(writer.expire(Version::from_micros(9), 100).expect("an expiry"), 1);
+        let left = tables.tree().iter().count();
+        assert_eq!(left, 1, "all but the meta row");
+    }
 }
