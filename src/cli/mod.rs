@@ -69,3 +69,13 @@ async fn dispatch(command: ClientCommand, root: Command) -> Result<Exit, Failure
         ClientCommand::Completions(args) => completions::completions(args, root),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        ClientCommand::augment_subcommands(Command::new("readstates")).debug_assert();
+    }
+}

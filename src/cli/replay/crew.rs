@@ -51,7 +51,7 @@ impl Crew {
 
 /// A bar on stderr; hidden where that is not a terminal.
 pub fn progress_bar() -> ProgressBar {
-    const LOOK: &str = "{msg} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left";
+    const LOOK: &str = "{wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left";
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     match ProgressStyle::with_template(LOOK) {
         Ok(style) => bar.with_style(style),

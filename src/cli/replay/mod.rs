@@ -8,6 +8,8 @@
 //! ```
 
 mod crew;
+#[cfg(test)]
+mod fake;
 mod feed;
 mod input;
 mod operation;
@@ -101,31 +103,44 @@ fn probability(text: &str) -> Result<f64, String> {
 
 /// Plays, verifies and reports.
 pub async fn replay(args: ReplayArgs) -> Result<Exit, Failure> {
+    let (report, stopped_by) = carry_out(&args, Arc::new(args.crew()?)).await?;
+    if args.json {
+        say_json(&report.json())?;
+    } else {
+        say(&report.text())?;
+    }
+    Ok(match stopped_by {
+        Some(failure) => failure.exit(),
+        None if report.is_clean() => Exit::Done,
+        None => Exit::Failed,
+    })
+}
+
+/// Plays and verifies; with the report comes what stopped the run before its end.
+async fn carry_out(
+    args: &ReplayArgs,
+    crew: Arc<Crew>,
+) -> Result<(Report, Option<Failure>), Failure> {
     let schedule = args.schedule();
     // Both files are looked at before the first call, so that a slip costs nothing.
     Trace::open(&schedule.trace, args.limit)?;
     let truth = args.verify.as_deref().map(Truth::read).transpose()?;
-    let crew = Arc::new(args.crew()?);
     let (played, seen) = if args.verify_only {
         (None, schedule.users()?)
     } else {
         let (played, seen) = play_all(&crew, schedule).await?;
         (Some(played), seen)
     };
-    let findings = match truth {
-        Some(truth) if !crew.trouble.is_stopped() => {
-            crew.bar.set_message("verifying");
-            Some(verify(&crew, truth, seen).await)
-        }
-        _ => None,
-    };
+    let mut findings = None;
+    if let Some(truth) = truth.filter(|_| !crew.trouble.is_stopped()) {
+        findings = Some(verify(&crew, truth, seen).await);
+    }
     crew.bar.finish_and_clear();
     let (retries, errors) = (crew.trouble.retries(), crew.trouble.errors());
-    args.conclude(&Report { played, findings, retries, errors }, crew.trouble.take_failure())
+    Ok((Report { played, findings, retries, errors }, crew.trouble.take_failure()))
 }
 
 async fn play_all(crew: &Arc<Crew>, schedule: Schedule) -> Result<(Played, HashSet<u64>), Failure> {
-    crew.bar.set_message("playing");
     let (feed, reader) = Feed::start(schedule, crew.bar.clone());
     let (tally, elapsed) = play(crew, feed).await;
     let seen = reader.seen().await?;
@@ -154,18 +169,217 @@ impl ReplayArgs {
             bar,
         })
     }
+}
 
-    /// Prints the report; `failure` is what stopped the run before its end.
-    fn conclude(&self, report: &Report, failure: Option<Failure>) -> Result<Exit, Failure> {
-        if self.json {
-            say_json(&report.json())?;
-        } else {
-            say(&report.text())?;
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+    use tempfile::TempDir;
+    use tonic::Status;
+
+    use super::{fake::Fake, *};
+
+    #[derive(Debug, Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        args: ReplayArgs,
+    }
+
+    fn parse(flags: &[&str]) -> Result<ReplayArgs, clap::Error> {
+        let words = ["replay"].iter().chain(flags);
+        CommandLine::try_parse_from(words).map(|line| line.args)
+    }
+
+    /// Four users take turns in three rooms; each message mentions the one whose turn is next.
+    struct Chat {
+        directory: TempDir,
+        messages: u64,
+    }
+
+    impl Chat {
+        fn new(messages: u64) -> Self {
+            let chat = Self { directory: tempfile::tempdir().unwrap(), messages };
+            let trace = (1..=messages).map(|id| {
+                let (author, room, mentioned) = chat.turn(id);
+                format!("{id},message,{author},{room},{id},{mentioned}\n")
+            });
+            let head = "ts_ms,event,user_id,channel_id,message_id,mentioned_user_ids\n".to_owned();
+            std::fs::write(chat.trace(), head + &trace.collect::<String>()).unwrap();
+            std::fs::write(chat.truth(), chat.rows()).unwrap();
+            chat
         }
-        match failure {
-            Some(failure) => Ok(failure.exit()),
-            None if report.is_clean() => Ok(Exit::Done),
-            None => Ok(Exit::Failed),
+
+        fn turn(&self, id: u64) -> (u64, u64, u64) {
+            (id % 4 + 1, id % 3 + 1, (id + 1) % 4 + 1)
         }
+
+        fn trace(&self) -> PathBuf {
+            self.directory.path().join("trace.csv")
+        }
+
+        fn truth(&self) -> PathBuf {
+            self.directory.path().join("truth.csv")
+        }
+
+        fn rows(&self) -> String {
+            let mut rows = "user_id,channel_id,last_acked_id,mention_count\n".to_owned();
+            for (user, room) in (1..=4).flat_map(|user| (1..=3).map(move |room| (user, room))) {
+                let turns = || (1..=self.messages).map(|id| (id, self.turn(id)));
+                let own = turns().filter(|(_, (author, at, _))| (*author, *at) == (user, room));
+                let acked = own.map(|(id, _)| id).max().unwrap_or(0);
+                let waiting = turns().filter(|(id, (_, at, mentioned))| {
+                    *id > acked && (*mentioned, *at) == (user, room)
+                });
+                rows += &format!("{user},{room},{acked},{}\n", waiting.count());
+            }
+            rows
+        }
+
+        /// The flags of a run of this chat against the server at `url`.
+        fn flags(&self, url: &str, flags: &[&str]) -> ReplayArgs {
+            let path = |path: &Path| path.to_str().unwrap().to_owned();
+            let (trace, truth) = (path(&self.trace()), path(&self.truth()));
+            let own = [trace.as_str(), "--target", url, "--verify", &truth];
+            parse(&[&own[..], flags].concat()).unwrap()
+        }
+
+        async fn replay(&self, url: &str, flags: &[&str]) -> (Report, Option<Failure>) {
+            let args = self.flags(url, flags);
+            carry_out(&args, Arc::new(args.crew().unwrap())).await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_played_is_what_is_verified() {
+        let (chat, fake) = (Chat::new(500), Fake::default());
+        let server = fake.start("127.0.0.1:0");
+        let url = format!("http://{}", server.address);
+        for flags in [&[][..], &["--shuffle", "3", "--duplicate", "0.5"], &["--verify-only"]] {
+            let (report, stopped_by) = chat.replay(&url, flags).await;
+            assert!(stopped_by.is_none() && report.is_clean(), "{flags:?}: {}", report.text());
+            assert_eq!(report.findings.unwrap().equal, 12);
+        }
+    }
+
+    #[tokio::test]
+    async fn counts_are_those_of_the_trace() {
+        let (chat, fake) = (Chat::new(100), Fake::default());
+        let server = fake.start("127.0.0.1:0");
+        let url = format!("http://{}", server.address);
+        let (report, _) = chat.replay(&url, &["--duplicate", "1", "--concurrency", "3"]).await;
+        let Played { messages, tally, .. } = report.played.unwrap();
+        assert_eq!((messages, tally.acks, tally.fan_outs), (100, 100, 100));
+        assert_eq!((tally.mentions, tally.duplicates), (100, 200));
+        let pages = report.findings.unwrap().latency.count();
+        assert_eq!(fake.calls(), 400 + pages);
+        assert_eq!(report.retries + report.errors, 0);
+    }
+
+    #[tokio::test]
+    async fn rows_lost_and_rows_made_up_are_found() {
+        let (chat, fake) = (Chat::new(500), Fake::default());
+        let server = fake.start("127.0.0.1:0");
+        let url = format!("http://{}", server.address);
+        chat.replay(&url, &[]).await;
+        fake.lose(2, 3);
+        fake.plant(1, 99);
+        let (report, _) = chat.replay(&url, &["--verify-only"]).await;
+        let findings = report.findings.as_ref().unwrap();
+        assert_eq!((findings.equal, findings.missing, findings.unexpected), (11, 1, 1));
+        assert!(!report.is_clean());
+    }
+
+    #[tokio::test]
+    async fn passing_failures_are_retried_and_nothing_is_lost() {
+        let (chat, fake) = (Chat::new(200), Fake::default());
+        let server = fake.start("127.0.0.1:0");
+        fake.fail((0..30).map(|_| Status::unavailable("draining")).collect());
+        let (report, _) = chat.replay(&format!("http://{}", server.address), &[]).await;
+        assert!(report.is_clean(), "{}", report.text());
+        assert_eq!(report.retries, 30);
+    }
+
+    #[tokio::test]
+    async fn a_server_killed_in_the_middle_and_started_again_loses_nothing() {
+        let (chat, fake) = (Chat::new(1_000), Fake::default());
+        let half_way = fake.reaches(1_000);
+        let server = fake.start("127.0.0.1:0");
+        let address = server.address.to_string();
+        let args = chat.flags(&format!("http://{address}"), &[]);
+        let crew = Arc::new(args.crew().unwrap());
+        let restart = async {
+            half_way.await;
+            drop(server);
+            while crew.trouble.retries() == 0 {
+                tokio::task::yield_now().await;
+            }
+            fake.start(&address)
+        };
+        let (outcome, _server) = tokio::join!(carry_out(&args, crew.clone()), restart);
+        let (report, stopped_by) = outcome.unwrap();
+        assert!(stopped_by.is_none() && report.is_clean(), "{}", report.text());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_fails_the_run_but_the_rest_is_played_and_verified() {
+        let (chat, fake) = (Chat::new(200), Fake::default());
+        let server = fake.start("127.0.0.1:0");
+        fake.fail(vec![Status::invalid_argument("no")]);
+        let (report, stopped_by) = chat.replay(&format!("http://{}", server.address), &[]).await;
+        assert!(stopped_by.is_none() && !report.is_clean());
+        assert_eq!((report.errors, report.retries), (1, 0));
+        assert_eq!(report.played.unwrap().tally.operations(), 399);
+        assert!(report.findings.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_stays_away_ends_the_run() {
+        let (chat, fake) = (Chat::new(200), Fake::default());
+        let server = fake.start("127.0.0.1:0");
+        let url = format!("http://{}", server.address);
+        drop(server);
+        let (report, stopped_by) = chat.replay(&url, &["--retry-for", "0s"]).await;
+        assert_eq!(stopped_by.unwrap().exit(), Exit::Unavailable);
+        assert!(report.findings.is_none() && !report.is_clean());
+    }
+
+    #[tokio::test]
+    async fn a_trace_that_breaks_off_fails_the_run() {
+        let (chat, fake) = (Chat::new(200), Fake::default());
+        let server = fake.start("127.0.0.1:0");
+        let text = std::fs::read_to_string(chat.trace()).unwrap();
+        std::fs::write(chat.trace(), text + "1,message,2\n").unwrap();
+        let url = format!("http://{}", server.address);
+        let args = parse(&[chat.trace().to_str().unwrap(), "--target", &url]).unwrap();
+        let crew = Arc::new(args.crew().unwrap());
+        let failure = carry_out(&args, crew).await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::Failed);
+        assert!(failure.to_string().contains("trace.csv:202: "), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn an_absent_file_is_bad_usage() {
+        let args = parse(&["/nowhere/trace.csv"]).unwrap();
+        let crew = Arc::new(args.crew().unwrap());
+        assert_eq!(carry_out(&args, crew).await.unwrap_err().exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn flags_that_make_no_sense_are_refused() {
+        for flags in [
+            &[][..],
+            &["t.csv", "--limit", "5", "--verify", "v.csv"],
+            &["t.csv", "--verify-only"],
+            &["t.csv", "--duplicate", "1.1"],
+            &["t.csv", "--duplicate", "NaN"],
+            &["t.csv", "--concurrency", "0"],
+            &["t.csv", "--connections", "0"],
+            &["t.csv", "--retry-for", "soon"],
+        ] {
+            assert!(parse(flags).is_err(), "{flags:?}");
+        }
+        assert!(parse(&["t.csv", "--limit", "5", "--duplicate", "1"]).is_ok());
     }
 }

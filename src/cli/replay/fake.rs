@@ -1,0 +1,213 @@
+//! A server for tests of the client: answers `Ack`, `FanOut` and `List` by the definition of a read
+//! state, and misbehaves on demand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    future::{Ready, ready},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use parking_lot::Mutex;
+use tokio::{net::TcpListener, runtime::Runtime, sync::Notify};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{
+    Status,
+    body::Body,
+    server::{Grpc, NamedService, UnaryService},
+    transport::Server,
+};
+use tonic_prost::ProstCodec;
+
+use crate::proto::{
+    AckRequest, AckResponse, FanOutRequest, FanOutResponse, ListRequest, ListResponse, ReadState,
+    read_states_service_server::SERVICE_NAME,
+};
+
+/// Rows in a page of `List`, whatever is asked for, so that there are many pages.
+const PAGE_ROWS: usize = 2;
+
+/// One pair of user and channel.
+#[derive(Default)]
+struct Pair {
+    last_acked_id: u64,
+    mentioned_in: BTreeSet<u64>,
+}
+
+/// What a fake holds; it outlives the server.
+#[derive(Default)]
+struct Memory {
+    pairs: BTreeMap<(u64, u64), Pair>,
+    calls: u64,
+    /// The next calls are answered by this until it is used up.
+    failures: Vec<Status>,
+    /// At this call `reached` is told.
+    call_to_tell: u64,
+}
+
+/// The server's memory and its way to misbehave.
+#[derive(Clone, Default)]
+pub struct Fake {
+    memory: Arc<Mutex<Memory>>,
+    reached: Arc<Notify>,
+}
+
+/// A running server; to drop it is to kill it, connections and all, and to free its port.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // On a thread of its own, because a runtime may not be waited for from within another.
+        let runtime = self.runtime.take();
+        std::thread::spawn(move || drop(runtime)).join().unwrap();
+    }
+}
+
+impl Fake {
+    /// Starts a server with this memory on `address`, with threads of its own.
+    pub fn start(&self, address: &str) -> Running {
+        let runtime = Runtime::new().unwrap();
+        let listener = std::net::TcpListener::bind(address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let fake = self.clone();
+        runtime.spawn(async move {
+            let incoming = TcpListenerStream::new(TcpListener::from_std(listener).unwrap());
+            Server::builder().add_service(fake).serve_with_incoming(incoming).await
+        });
+        Running { address, runtime: Some(runtime) }
+    }
+
+    /// The next calls fail, each with one of these.
+    pub fn fail(&self, failures: Vec<Status>) {
+        self.memory.lock().failures.extend(failures);
+    }
+
+    /// Ends when `call` calls have been made. Ask for it before they are.
+    pub fn reaches(&self, call: u64) -> impl Future<Output = ()> {
+        self.memory.lock().call_to_tell = call;
+        let reached = self.reached.clone();
+        async move { reached.notified().await }
+    }
+
+    /// Calls answered so far.
+    pub fn calls(&self) -> u64 {
+        self.memory.lock().calls
+    }
+
+    /// Adds a row that nothing asked for.
+    pub fn plant(&self, user: u64, channel: u64) {
+        self.memory.lock().pairs.entry((user, channel)).or_default();
+    }
+
+    /// Forgets a row.
+    pub fn lose(&self, user: u64, channel: u64) {
+        self.memory.lock().pairs.remove(&(user, channel));
+    }
+
+    fn count_call(&self) -> Result<(), Status> {
+        let mut memory = self.memory.lock();
+        memory.calls += 1;
+        if memory.calls == memory.call_to_tell {
+            self.reached.notify_one();
+        }
+        memory.failures.pop().map_or(Ok(()), Err)
+    }
+
+    fn ack(&self, request: &AckRequest) -> AckResponse {
+        let mut memory = self.memory.lock();
+        let pair = memory.pairs.entry((request.user_id, request.channel_id)).or_default();
+        pair.last_acked_id = pair.last_acked_id.max(request.message_id);
+        AckResponse::default()
+    }
+
+    fn fan_out(&self, request: &FanOutRequest) -> FanOutResponse {
+        let mut memory = self.memory.lock();
+        for user in &request.user_ids {
+            let pair = memory.pairs.entry((*user, request.channel_id)).or_default();
+            pair.mentioned_in.insert(request.message_id);
+        }
+        FanOutResponse::default()
+    }
+
+    /// The page token is the channel after which to go on.
+    fn list(&self, request: &ListRequest) -> ListResponse {
+        let after = request.page_token.parse().unwrap_or(0);
+        let memory = self.memory.lock();
+        let rows = memory.pairs.range((request.user_id, after + 1)..=(request.user_id, u64::MAX));
+        let states: Vec<_> = rows.take(PAGE_ROWS).map(|(key, pair)| state(*key, pair)).collect();
+        let last = states.last().filter(|_| states.len() == PAGE_ROWS);
+        let next_page_token = last.map_or_else(String::new, |state| state.channel_id.to_string());
+        ListResponse { states, next_page_token, ..ListResponse::default() }
+    }
+}
+
+fn state((user_id, channel_id): (u64, u64), pair: &Pair) -> ReadState {
+    let waiting = pair.mentioned_in.range(pair.last_acked_id + 1..).count();
+    ReadState {
+        user_id,
+        channel_id,
+        last_acked_id: pair.last_acked_id,
+        mention_count: u32::try_from(waiting).unwrap(),
+        r#type: 1,
+        ..ReadState::default()
+    }
+}
+
+/// A function as a unary method.
+struct Method<F>(F);
+
+impl<M, R, F: FnMut(M) -> Result<R, Status>> UnaryService<M> for Method<F> {
+    type Response = R;
+    type Future = Ready<Result<tonic::Response<R>, Status>>;
+
+    fn call(&mut self, request: tonic::Request<M>) -> Self::Future {
+        ready((self.0)(request.into_inner()).map(tonic::Response::new))
+    }
+}
+
+async fn answer<M, R>(
+    request: Request<Body>,
+    method: impl FnMut(M) -> Result<R, Status>,
+) -> Response<Body>
+where
+    M: prost::Message + Default + 'static,
+    R: prost::Message + 'static,
+{
+    Grpc::new(ProstCodec::<R, M>::default()).unary(Method(method), request).await
+}
+
+impl NamedService for Fake {
+    const NAME: &'static str = SERVICE_NAME;
+}
+
+impl tower::Service<Request<Body>> for Fake {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let fake = self.clone();
+        let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        Box::pin(async move {
+            Ok(match method.as_str() {
+                "Ack" => answer(request, |m| fake.count_call().map(|()| fake.ack(&m))).await,
+                "FanOut" => answer(request, |m| fake.count_call().map(|()| fake.fan_out(&m))).await,
+                "List" => answer(request, |m| fake.count_call().map(|()| fake.list(&m))).await,
+                _ => Status::unimplemented(method).into_http(),
+            })
+        })
+    }
+}
