@@ -19,14 +19,14 @@ enum Fate {
 }
 
 /// What a `BulkAck` answered about its last ack.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Answered {
     last_acked_id: u64,
     mention_count: u32,
     left: u32,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Naive {
     pub version: u64,
     pub deleted: bool,
@@ -110,10 +110,8 @@ impl Naive {
     }
 
     /// Everything that a rule of the contract reads, but for versions.
-    fn everything(&self) -> String {
-        let unversioned =
-            Self { version: u64::from(self.exists()), answered: None, ..self.clone() };
-        format!("{unversioned:?}")
+    fn everything(&self) -> Self {
+        Self { version: u64::from(self.exists()), answered: None, ..self.clone() }
     }
 
     fn perform(&mut self, operation: &Operation) -> Option<MentionOutcome> {
