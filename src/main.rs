@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Command, FromArgMatches as _, Subcommand as _, error::ErrorKind};
+use clap::{ArgMatches, Command, FromArgMatches as _, Subcommand as _};
 use readstates::{
     cli::{self, ClientCommand, Exit},
     clock::Clock,
@@ -10,6 +10,7 @@ use readstates::{
     logging,
     server::{Server, Shutdown, StartError, Stopped},
 };
+use tokio::runtime::Runtime;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -17,20 +18,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => return usage(&error),
+        Err(error) => return cli::explain(&error).into(),
     };
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => {
-            let exit = runtime.block_on(run(&matches));
-            // A store that hangs must not keep the process: what could be flushed is.
-            runtime.shutdown_background();
-            exit.into()
-        }
-        Err(error) => {
-            eprintln!("readstates: the system refused threads: {error}");
-            Exit::Failed.into()
-        }
-    }
+    let Ok(runtime) = Runtime::new() else {
+        eprintln!("readstates: the system refused threads");
+        return Exit::Failed.into();
+    };
+    let exit = runtime.block_on(run(&matches));
+    // A store that hangs must not keep the process: what could be flushed is.
+    runtime.shutdown_background();
+    exit.into()
 }
 
 fn command() -> Command {
@@ -43,27 +40,15 @@ fn command() -> Command {
     ClientCommand::augment_subcommands(root)
 }
 
-/// Help and version are no mistakes; everything else is bad usage.
-fn usage(error: &clap::Error) -> ExitCode {
-    // Nothing can be done where stdout or stderr are gone.
-    error.print().ok();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done.into(),
-        _ => Exit::Usage.into(),
-    }
-}
-
 async fn run(matches: &ArgMatches) -> Exit {
     match matches.subcommand() {
         None => serve(matches).await,
         Some(("serve", matches)) => serve(matches).await,
-        Some(_) => match ClientCommand::from_arg_matches(matches) {
-            Ok(client) => cli::run(client, command()).await,
-            Err(error) => {
-                error.print().ok();
-                Exit::Usage
-            }
-        },
+        Some(_) => {
+            let client = ClientCommand::from_arg_matches(matches);
+            let client = client.expect("clap has checked the subcommands that it made");
+            cli::run(client, command()).await
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub use list::ListArgs;
 pub use replay::ReplayArgs;
 pub use state::{AckArgs, GetArgs, IncrementArgs, ResetArgs};
 
-use clap::{Command, Subcommand};
+use clap::{Command, Subcommand, error::ErrorKind};
 use failure::Failure;
 
 /// What the program can do as a client.
@@ -54,6 +54,16 @@ pub async fn run(command: ClientCommand, root: Command) -> Exit {
             failure.print();
             failure.exit()
         }
+    }
+}
+
+/// Prints what the command line's parser says. Help and version are no mistakes, all else is.
+pub fn explain(said: &clap::Error) -> Exit {
+    // Nothing can be done where stdout or stderr are gone.
+    said.print().ok();
+    match said.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+        _ => Exit::Usage,
     }
 }
 

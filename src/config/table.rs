@@ -96,7 +96,7 @@ settings! {
         "log-format" FORMAT "auto", choice(LogFormat::NAMES, LogFormat::LATER);
 
     /// What is logged: a level, or levels by target such as info,readstates=debug.
-    log_filter: String = "log-filter" DIRECTIVES "info", filter;
+    log_filter: String = "log-filter" DIRECTIVES "info,fjall=warn,lsm_tree=warn", filter;
 
     /// The largest request, in bytes on the wire.
     max_request_bytes: u64 = "max-request-bytes" SIZE "1MiB", size(KIB..=GIB);

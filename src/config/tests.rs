@@ -38,7 +38,8 @@ fn nothing_given_means_the_documented_defaults() {
     assert_eq!(config.tombstone_ttl, Duration::from_secs(30 * 86_400));
     assert_eq!(config.drain_timeout, Duration::from_secs(20));
     assert_eq!(config.flush_timeout, Duration::from_secs(60));
-    assert_eq!((config.log_format, config.log_filter.as_str()), (LogFormat::Auto, "info"));
+    assert_eq!(config.log_format, LogFormat::Auto);
+    assert_eq!(config.log_filter, "info,fjall=warn,lsm_tree=warn");
     assert_eq!((config.max_request_bytes, config.max_items), (1 << 20, 10_000));
     assert_eq!((config.max_keys, config.max_page_size), (1_000, 10_000));
     assert_eq!((config.max_concurrent_loads, config.max_concurrent_streams), (256, 1024));

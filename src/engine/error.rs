@@ -23,6 +23,9 @@ pub enum Error {
     /// The store does not answer.
     #[error("{0}")]
     Store(StoreError),
+    /// What the store holds of this state is damaged.
+    #[error("{0}")]
+    Corrupt(StoreError),
     /// The store did not take the change in time; it is still in memory and goes on trying.
     #[error("the store did not take the change")]
     NotDurable,
@@ -32,8 +35,7 @@ impl Error {
     /// Whether the same call may succeed later, and is safe to repeat for positioned operations.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::NotFound | Self::Mismatch(_) | Self::InvalidPageToken => false,
-            Self::Store(StoreError::Corrupt(_)) => false,
+            Self::NotFound | Self::Mismatch(_) | Self::InvalidPageToken | Self::Corrupt(_) => false,
             Self::DirtyLimit | Self::TooManyLoads | Self::Store(_) | Self::NotDurable => true,
         }
     }
@@ -41,6 +43,9 @@ impl Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        match error {
+            StoreError::Corrupt(_) => Self::Corrupt(error),
+            _ => Self::Store(error),
+        }
     }
 }

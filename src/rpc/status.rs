@@ -6,7 +6,7 @@ use tonic::{Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::reason::Reason;
-use crate::{engine::Error, store::StoreError};
+use crate::engine::Error;
 
 /// The `domain` of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "readstates";
@@ -98,7 +98,7 @@ impl From<Error> for Failure {
             }
             Error::DirtyLimit => Reason::DirtyLimit,
             Error::TooManyLoads => Reason::TooManyRequests,
-            Error::Store(StoreError::Corrupt(_)) => Reason::StoreCorrupt,
+            Error::Corrupt(_) => Reason::StoreCorrupt,
             Error::Store(_) | Error::NotDurable => Reason::StoreUnavailable,
         };
         let current_version = match &error {

@@ -72,5 +72,6 @@ pub(super) fn serve(
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
         .layer(port.calls);
-    async move { server.add_routes(port.routes).serve_with_incoming_shutdown(incoming, drain).await }
+    let router = server.add_routes(port.routes);
+    async move { router.serve_with_incoming_shutdown(incoming, drain).await }
 }
