@@ -481,7 +481,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(
         prop_oneof![
             8 => vec((few_keys(), any::<bool>()), 0..5).prop_map(Step::Commit),
-            2 => (1..4u64, back.clone()).prop_map(|(user_id, back)| Step::DeleteUser(user_id, back)),
+            2 => (1..4u64, back.clone())
+                .prop_map(|(user_id, back)| Step::DeleteUser(user_id, back)),
             2 => back.prop_map(Step::Expire),
             4 => (1..4u64, prop::option::of(few_keys()), 0..5usize)
                 .prop_map(|(user_id, after, limit)| Step::Page(user_id, after, limit)),
