@@ -1,4 +1,58 @@
 //! readstates remembers, for every user and channel, what has been read and how many mentions wait.
+//!
+//! # Rooms, from the top; each imports only those below it
+//!
+//! | room | what it is |
+//! |---|---|
+//! | [`cli`] | the subcommands besides `serve`: gRPC clients |
+//! | [`server`] | assembly, and the order of starting and stopping |
+//! | [`rpc`], [`admin`] | the gRPC port; metrics and probes on their own port |
+//! | [`engine`] | the verbs: hit, single-flight load, list with overlay |
+//! | [`flush`] | write-behind: collect due, commit, settle |
+//! | [`cache`] | shards of LRUs with dirty index, victims and load tickets |
+//! | [`store`] | where rows rest: embedded on the local disk, or in memory |
+//! | [`logging`], [`metrics`], [`lifecycle`], [`clock`], [`config`] | what every room may use |
+//! | [`model`] | the read state and its pure transitions |
+//!
+//! # Threads
+//!
+//! ```text
+//! tokio workers   rpc -> engine -> cache (one shard's lock)          hit: no await, no allocation
+//!                            \-> load task -> store                  miss: once per key
+//! flusher         cache -> store.commit -> cache.settle              one commit at a time
+//! store-writer    commits, deletions, ceilings, in order             embedded store only
+//! store-reader    loads and scans, a few threads                     embedded store only
+//! ```
+//!
+//! # Locks
+//!
+//! A shard's lock is held for one access or at most 256 keys; nobody awaits, does I/O or logs under
+//! it, and never are two shards locked at once. The loader's table of flights is never locked
+//! together with a shard.
+//!
+//! # Invariants
+//!
+//! Cited by number where they are kept:
+//!
+//! - **I1** lock rules, as above; heap parts are freed after the lock.
+//! - **I2** a key is absent, in an LRU or among the victims; victims count against the capacity.
+//! - **I3** a dirty state leaves memory only after the store confirmed its current version.
+//! - **I4** a settled commit cleans an entry only if the version is still that one.
+//! - **I5** a load is admitted only with a ticket that nothing has voided since; check, admission
+//!   and the callers' operations are one critical section.
+//! - **I6** dirty states are at most the dirty limit; beyond it keys not yet dirty are refused.
+//! - **I7** the versions of a key rise in the order in which it changes.
+//! - **I8** nothing is shown that a crash can take back, as far as the durability promises.
+//! - **I12** a key is in at most one commit at a time.
+//!
+//! (I9 to I11 belong to the crash journal, which is not there yet.)
+//!
+//! # Words
+//!
+//! A *read state* is kept under a *key* (user, kind, channel). Its *watermark* is `last_acked_id`;
+//! its unread mentions are in the *ledger*, or *folded* into a count. A state in memory is
+//! *resident*; *dirty* while the store does not have its current version; a *victim* if it was
+//! evicted while dirty. A *tombstone* is what a deleted state leaves.
 
 pub mod admin;
 pub mod cache;

@@ -22,7 +22,7 @@ const KEYS_PER_LOAD_MAX: usize = 256;
 /// Keys that wait to be loaded, beyond which callers are refused.
 const KEYS_WAITING_MAX: usize = 65_536;
 /// A load that takes longer has failed.
-const LOAD_DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const LOAD_DEADLINE: Duration = Duration::from_secs(5);
 /// How often a load is begun anew because its key was touched meanwhile.
 const LOAD_ATTEMPTS_MAX: usize = 64;
 
@@ -103,6 +103,11 @@ impl Loader {
     }
 }
 
+/// The error of a read that took longer than [`LOAD_DEADLINE`].
+pub(super) fn late() -> StoreError {
+    StoreError::Unavailable(format!("no answer within {LOAD_DEADLINE:?}"))
+}
+
 /// The outcome of a load.
 pub(super) async fn landed(loading: Loading) -> Result<Outcome, Error> {
     loading.await.unwrap_or(Err(Error::Store(StoreError::Closed)))
@@ -156,7 +161,6 @@ impl Shared {
             let keys = tickets.iter().map(Ticket::key).collect();
             (StoreOperation::LoadMany, timeout(LOAD_DEADLINE, self.store.load_many(keys)).await)
         };
-        let late = || StoreError::Unavailable(format!("no answer within {LOAD_DEADLINE:?}"));
         let states = read.unwrap_or_else(|_| Err(late()));
         self.metrics.store.record(
             operation,

@@ -2,7 +2,12 @@
 
 use std::cmp::Ordering;
 
-use super::{Engine, Error};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    Engine, Error,
+    load::{LOAD_DEADLINE, late},
+};
 use crate::{
     cache::Overlay,
     metrics::StoreOperation,
@@ -46,8 +51,9 @@ impl<'a> UserScan<'a> {
     pub async fn step(&mut self) -> Result<Option<Step>, Error> {
         let Some(after) = self.next else { return Ok(None) };
         let overlay = self.overlay(after).await;
-        let started = tokio::time::Instant::now();
-        let page = self.engine.store.load_user(self.user, after, self.step_rows).await;
+        let started = Instant::now();
+        let page = self.engine.store.load_user(self.user, after, self.step_rows);
+        let page = timeout(LOAD_DEADLINE, page).await.unwrap_or_else(|_| Err(late()));
         let metrics = &self.engine.metrics.store;
         metrics.record(
             StoreOperation::LoadUser,

@@ -8,9 +8,7 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error(
-        "cannot listen on {address} ({setting}): {source}; choose another address or end what uses it"
-    )]
+    #[error("cannot listen on {address} ({setting}): {source}; choose another address")]
     Bind {
         /// The setting it came from.
         setting: &'static str,

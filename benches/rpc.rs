@@ -1,0 +1,154 @@
+//! Unary `Ack` on random keys against the health check's nearly empty handler, in one run.
+//!
+//! `cargo bench --bench rpc` (READSTATES_BENCH_ENTRIES=8000000, READSTATES_BENCH_SECONDS=5).
+//! Server and clients share the process and its cores, so only the ratio means something: both
+//! sides pay the same transport, and what remains is the cost of the update itself.
+
+use std::{
+    env,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
+use readstates::{
+    clock::Clock,
+    config::Config,
+    proto::{
+        AckRequest, ApplyRequest, Operation, operation,
+        read_states_service_client::ReadStatesServiceClient,
+    },
+    server::{Server, Shutdown},
+    store::MemoryStore,
+};
+use tonic::transport::Channel;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const CONNECTIONS: usize = 4;
+const IN_FLIGHT: usize = 256;
+const ROUNDS: usize = 5;
+const CHANNELS_PER_USER: u64 = 50;
+const FILL_BATCH: u64 = 10_000;
+
+fn setting(name: &str, default: u64) -> u64 {
+    env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(bench())
+}
+
+async fn bench() -> Result<(), Box<dyn std::error::Error>> {
+    let entries = setting("READSTATES_BENCH_ENTRIES", 8_000_000);
+    let duration = Duration::from_secs(setting("READSTATES_BENCH_SECONDS", 5));
+    let config = Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        admin_listen: ([127, 0, 0, 1], 0).into(),
+        cache_entries: Some(entries * 17 / 16 + 1_000),
+        ..Config::default()
+    };
+    let store = Arc::new(MemoryStore::default());
+    let server = Server::start_on(config, Clock::system(), store).await?;
+    let address = format!("http://{}", server.grpc_address()?);
+    let (ask, shutdown) = Shutdown::new();
+    let running = tokio::spawn(server.run(shutdown));
+    let mut channels = Vec::new();
+    for _ in 0..CONNECTIONS {
+        channels.push(Channel::from_shared(address.clone())?.connect().await?);
+    }
+    fill(&channels[0], entries).await?;
+    println!("{entries} entries, {IN_FLIGHT} in flight over {CONNECTIONS} connections");
+    let message = Arc::new(AtomicU64::new(1_000));
+    let mut ratios = Vec::new();
+    for round in 1..=ROUNDS {
+        let health = rate(&channels, duration, |channel, _| check(channel)).await?;
+        let message = Arc::clone(&message);
+        let acks = rate(&channels, duration, move |channel, random| {
+            let key = random.random_range(0..entries);
+            // Every ack moves its watermark.
+            ack(channel, key, message.fetch_add(1, Ordering::Relaxed))
+        })
+        .await?;
+        ratios.push(acks / health);
+        println!("round {round}: health {health:.0}/s, ack {acks:.0}/s, {:.3}", acks / health);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "ack / health: median {:.3}, from {:.3} to {:.3}",
+        ratios[ROUNDS / 2],
+        ratios[0],
+        ratios[ROUNDS - 1]
+    );
+    ask.send_modify(|asked| *asked += 1);
+    running.await??;
+    Ok(())
+}
+
+fn request(key: u64, message_id: u64) -> AckRequest {
+    AckRequest {
+        user_id: key / CHANNELS_PER_USER + 1,
+        channel_id: key % CHANNELS_PER_USER + 1,
+        message_id,
+        ..AckRequest::default()
+    }
+}
+
+async fn fill(channel: &Channel, entries: u64) -> Result<(), tonic::Status> {
+    let mut client = ReadStatesServiceClient::new(channel.clone());
+    for batch in 0..entries.div_ceil(FILL_BATCH) {
+        let keys = batch * FILL_BATCH..entries.min((batch + 1) * FILL_BATCH);
+        let operations = keys
+            .map(|key| Operation { operation: Some(operation::Operation::Ack(request(key, 1))) })
+            .collect();
+        client.apply(ApplyRequest { operations }).await?;
+    }
+    Ok(())
+}
+
+async fn check(channel: Channel) -> Result<(), tonic::Status> {
+    HealthClient::new(channel).check(HealthCheckRequest::default()).await.map(drop)
+}
+
+async fn ack(channel: Channel, key: u64, message: u64) -> Result<(), tonic::Status> {
+    ReadStatesServiceClient::new(channel).ack(request(key, message)).await.map(drop)
+}
+
+/// Calls a second with [`IN_FLIGHT`] callers, each of which calls again once it is answered.
+async fn rate<C, F>(
+    channels: &[Channel],
+    duration: Duration,
+    call: C,
+) -> Result<f64, Box<dyn std::error::Error>>
+where
+    C: Fn(Channel, &mut SmallRng) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<(), tonic::Status>> + Send,
+{
+    let started = Instant::now();
+    let callers: Vec<_> = (0..IN_FLIGHT)
+        .map(|caller| {
+            let channel = channels[caller % channels.len()].clone();
+            let call = call.clone();
+            tokio::spawn(async move {
+                let mut random = SmallRng::seed_from_u64(caller as u64);
+                let mut calls = 0_u64;
+                while started.elapsed() < duration {
+                    call(channel.clone(), &mut random).await?;
+                    calls += 1;
+                }
+                Ok::<u64, tonic::Status>(calls)
+            })
+        })
+        .collect();
+    let mut calls = 0;
+    for caller in callers {
+        calls += caller.await??;
+    }
+    Ok(calls as f64 / started.elapsed().as_secs_f64())
+}
