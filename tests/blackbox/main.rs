@@ -1,0 +1,16 @@
+//! Black box: the built program on free ports, met only over gRPC, HTTP and signals, by our own
+//! client and by those of other projects. One target, so that it is linked once.
+
+mod admin;
+mod bad_input;
+mod failure;
+mod grpc_js;
+mod grpcio;
+mod grpcurl;
+mod health;
+mod http;
+mod lifecycle;
+mod raw;
+mod reflection;
+mod server;
+mod tool;

@@ -1,0 +1,221 @@
+//! The built program as its users run it: on free ports, in a directory of its own, ended by
+//! signals.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Read},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver, Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use readstates::proto::read_states_service_client::ReadStatesServiceClient;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+/// A program that does not listen by then never will.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// Above what the program itself allows for draining, flushing and closing.
+const END_LIMIT: Duration = Duration::from_secs(120);
+
+pub type Client = ReadStatesServiceClient<Channel>;
+
+/// A running server; killed when dropped.
+pub struct Server {
+    grpc: String,
+    admin: String,
+    running: Running,
+    home: Home,
+}
+
+/// What outlives a process: its data and its flags.
+struct Home {
+    directory: TempDir,
+    flags: Vec<String>,
+}
+
+/// A server that ended.
+pub struct Stopped {
+    /// `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote, line by line.
+    pub log: Vec<String>,
+    home: Home,
+}
+
+impl Server {
+    /// Starts with an empty directory and the defaults.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts with an empty directory and these flags besides.
+    pub fn with(flags: &[&str]) -> Self {
+        let directory = TempDir::new().expect("there is room for a directory");
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        Self::at(Home { directory, flags })
+    }
+
+    fn at(home: Home) -> Self {
+        let mut running = Running::spawn(&home);
+        let (grpc, admin) = running.listening();
+        Self { grpc, admin, running, home }
+    }
+
+    /// Where gRPC is answered, as HOST:PORT.
+    pub fn grpc(&self) -> &str {
+        &self.grpc
+    }
+
+    /// Where operators are answered, as HOST:PORT.
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
+    pub async fn channel(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).expect("an address");
+        endpoint.connect().await.expect("the server said that it listens")
+    }
+
+    /// A client on a connection of its own.
+    pub async fn client(&self) -> Client {
+        Client::new(self.channel().await).max_decoding_message_size(64 << 20)
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        self.running.signal(name);
+    }
+
+    /// Waits for the end, which something else has caused.
+    pub async fn ended(self) -> Stopped {
+        let Self { mut running, home, .. } = self;
+        let exited = running.exited.take().expect("it ends once");
+        let waiting = tokio::task::spawn_blocking(move || exited.recv_timeout(END_LIMIT));
+        let status = waiting.await.expect("waiting does not panic");
+        let status = status.expect("it ends within what it allows itself");
+        Stopped { code: status.code(), log: running.rest_of_log(), home }
+    }
+
+    /// Asks it to end and waits.
+    pub async fn terminate(self) -> Stopped {
+        self.signal("TERM");
+        self.ended().await
+    }
+
+    /// Ends it as a power cut would, but for what the system has in its buffers.
+    pub async fn kill(self) -> Stopped {
+        self.signal("KILL");
+        self.ended().await
+    }
+}
+
+impl Stopped {
+    /// Starts again with the same data and flags, on other ports.
+    pub fn restart(self) -> Server {
+        Server::at(self.home)
+    }
+}
+
+/// The program with these arguments, unmoved by the environment of the tests.
+pub fn program(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_readstates"));
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("READSTATES_") {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+struct Running {
+    pid: u32,
+    lines: Receiver<String>,
+    log: Vec<String>,
+    /// Taken by who waits for the end.
+    exited: Option<Receiver<ExitStatus>>,
+}
+
+impl Running {
+    fn spawn(home: &Home) -> Self {
+        let mut child = program(home.directory.path())
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
+            .arg(home.directory.path().join("data"))
+            .args(&home.flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program is built");
+        let (sender, lines) = mpsc::channel();
+        forward(child.stdout.take().expect("it is piped"), sender.clone());
+        forward(child.stderr.take().expect("it is piped"), sender);
+        let pid = child.id();
+        Self { pid, lines, log: Vec::new(), exited: Some(wait(child)) }
+    }
+
+    /// Reads on until both ports are told.
+    fn listening(&mut self) -> (String, String) {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("it ended, or did not listen in time: {:#?}", self.log);
+            };
+            let ports = (address(&line, "grpc="), address(&line, "admin="));
+            self.log.push(line);
+            if let (Some(grpc), Some(admin)) = ports {
+                return (grpc, admin);
+            }
+        }
+    }
+
+    /// By number, and only while the process is not waited for, when the number is still its own.
+    fn signal(&self, name: &str) {
+        let status =
+            Command::new("sh").arg("-c").arg(format!("kill -s {name} {}", self.pid)).status();
+        assert!(status.expect("there is a shell").success(), "no signal {name}");
+    }
+
+    fn rest_of_log(&mut self) -> Vec<String> {
+        self.log.extend(self.lines.iter());
+        std::mem::take(&mut self.log)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(exited) = self.exited.take() {
+            let kill = format!("kill -s KILL {}", self.pid);
+            Command::new("sh").arg("-c").arg(kill).stderr(Stdio::null()).status().ok();
+            exited.recv_timeout(END_LIMIT).ok();
+        }
+    }
+}
+
+fn forward(pipe: impl Read + Send + 'static, lines: Sender<String>) {
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            // Read on where nobody listens any more: a full pipe would stop the program.
+            lines.send(line).ok();
+        }
+    });
+}
+
+fn wait(mut child: Child) -> Receiver<ExitStatus> {
+    let (sender, exited) = mpsc::channel();
+    thread::spawn(move || {
+        sender.send(child.wait().expect("a child can be waited for")).ok();
+    });
+    exited
+}
+
+/// The address after `label` in a line of the log, JSON or text.
+fn address(line: &str, label: &str) -> Option<String> {
+    let (_, rest) = line.split_once(label)?;
+    let end = rest.find(|c: char| !c.is_ascii_hexdigit() && !".:[]".contains(c));
+    let address = &rest[..end.unwrap_or(rest.len())];
+    (!address.is_empty()).then(|| address.to_owned())
+}
