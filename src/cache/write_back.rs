@@ -121,9 +121,11 @@ impl Shard {
     }
 
     /// The store has confirmed a deletion: unless there is a newer one, nothing needs hiding.
+    /// A load under way may have read a row before the store deleted it: it is void (I5).
     pub fn settle_deletion(&mut self, deletion: UserDeletion) {
         if self.book.deletions.get(&deletion.user) == Some(&deletion.version) {
             self.book.deletions.remove(&deletion.user);
+            self.book.tickets.void_user(deletion.user);
             self.book.places.release();
         }
     }

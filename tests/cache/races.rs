@@ -125,6 +125,19 @@ fn a_slow_load_does_not_resurrect_a_deleted_user() {
     assert_eq!(scene.view(key(1, 1)), View { mentions_exact: true, ..View::default() });
 }
 
+/// The load begins after the deletion, but reads the row before the store has deleted it.
+#[test]
+fn a_load_begun_while_its_user_is_being_deleted_does_not_resurrect_the_user() {
+    let mut scene = scene();
+    overtake(&mut scene, key(1, 1), 10);
+    scene.delete_user(1).expect("a place is free");
+    let (slow, row) = (scene.begin(key(1, 1)), scene.rows.load(key(1, 1)));
+    assert!(row.is_some());
+    scene.flush_deletions();
+    assert_eq!(arrive(&scene, slow, row), None);
+    assert!(!scene.view(key(1, 1)).exists());
+}
+
 #[test]
 fn a_load_that_arrives_while_its_user_is_being_deleted_brings_nothing() {
     let mut scene = scene();
