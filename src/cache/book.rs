@@ -144,6 +144,13 @@ impl Book {
         Ok(Done { outcome: transition.outcome, ..seen(state) })
     }
 
+    /// The state of this key was deleted with its user.
+    pub fn depart(&mut self, key: &Key) {
+        if self.dirty.depart(key) {
+            self.places.release();
+        }
+    }
+
     /// The store has the current version of this key.
     pub fn make_clean(&mut self, key: &Key) {
         if self.dirty.remove(key) {

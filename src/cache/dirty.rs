@@ -35,6 +35,9 @@ impl Mark {
 pub(super) struct DirtyIndex {
     marks: BTreeMap<Key, Mark>,
     queue: BTreeSet<(u64, Key)>,
+    /// In a commit whose row was deleted from memory with its user. A mark that such a key gets
+    /// anew counts as in flight until that commit ends (I12).
+    departed: BTreeSet<Key>,
     in_flight: usize,
     /// At most the age of the oldest in flight, while there is one.
     in_flight_since_ms: u64,
@@ -50,10 +53,21 @@ impl DirtyIndex {
     }
 
     pub fn insert(&mut self, key: Key, now_ms: u64) {
-        if let btree_map::Entry::Vacant(vacant) = self.marks.entry(key) {
-            let mark = Mark { since_ms: now_ms, urgent: false, in_flight: false };
-            self.queue.insert((vacant.insert(mark).rank(), key));
+        let btree_map::Entry::Vacant(vacant) = self.marks.entry(key) else { return };
+        let in_flight = self.departed.contains(&key);
+        let mark = *vacant.insert(Mark { since_ms: now_ms, urgent: false, in_flight });
+        if in_flight {
+            self.count_in_flight(mark.since_ms);
+        } else {
+            self.queue.insert((mark.rank(), key));
         }
+    }
+
+    fn count_in_flight(&mut self, since_ms: u64) {
+        if self.in_flight == 0 || since_ms < self.in_flight_since_ms {
+            self.in_flight_since_ms = since_ms;
+        }
+        self.in_flight += 1;
     }
 
     /// The key was evicted: commit it as soon as may be.
@@ -86,10 +100,8 @@ impl DirtyIndex {
         self.queue.pop_first();
         let mark = self.marks.get_mut(&key)?;
         mark.in_flight = true;
-        if self.in_flight == 0 || mark.since_ms < self.in_flight_since_ms {
-            self.in_flight_since_ms = mark.since_ms;
-        }
-        self.in_flight += 1;
+        let since_ms = mark.since_ms;
+        self.count_in_flight(since_ms);
         Some(key)
     }
 
@@ -104,6 +116,7 @@ impl DirtyIndex {
     }
 
     fn end_flight(&mut self, key: &Key, change: impl FnOnce(&mut Mark)) {
+        self.departed.remove(key);
         let Some(mark) = self.marks.get_mut(key).filter(|mark| mark.in_flight) else { return };
         mark.in_flight = false;
         change(mark);
@@ -111,7 +124,7 @@ impl DirtyIndex {
         self.queue.insert((mark.rank(), *key));
     }
 
-    /// The key is clean, or gone; whether it was dirty.
+    /// The key is clean; whether it was dirty.
     pub fn remove(&mut self, key: &Key) -> bool {
         let Some(mark) = self.marks.remove(key) else { return false };
         if mark.in_flight {
@@ -120,6 +133,20 @@ impl DirtyIndex {
             self.queue.remove(&(mark.rank(), *key));
         }
         true
+    }
+
+    /// The key is gone with its user, though it may be in a commit; whether it was dirty.
+    pub fn depart(&mut self, key: &Key) -> bool {
+        if self.marks.get(key).is_some_and(|mark| mark.in_flight) {
+            self.departed.insert(*key);
+        }
+        self.remove(key)
+    }
+
+    /// Whether a commit under way holds rows that were deleted with their user.
+    pub fn has_departed(&self, user: UserId) -> bool {
+        let mut from = self.departed.range(Key::lowest_of(user)..);
+        from.next().is_some_and(|key| key.user == user)
     }
 
     /// The user's dirty keys above `after`, in order.
@@ -149,6 +176,10 @@ impl DirtyIndex {
         for (rank, key) in &self.queue {
             let mark = self.marks.get(key).expect("a queued key has a mark");
             assert_eq!((mark.rank(), mark.in_flight), (*rank, false), "{key:?}");
+        }
+        for key in &self.departed {
+            let flies = self.marks.get(key).is_none_or(|mark| mark.in_flight);
+            assert!(flies, "I12: {key:?} would be committed twice at a time");
         }
     }
 }

@@ -161,7 +161,8 @@ impl Cache {
         }
     }
 
-    /// The deletions of users that the store has not confirmed.
+    /// The deletions of users that the store has not confirmed. One is left out while a commit is
+    /// under way that holds rows of its user from before it: it would bring them back.
     pub fn deletions(&self) -> Vec<UserDeletion> {
         self.shards.iter().flat_map(|shard| shard.lock().deletions().collect::<Vec<_>>()).collect()
     }

@@ -171,7 +171,7 @@ impl Shard {
     pub(super) fn purge(&mut self, key: &Key, leftovers: &mut Leftovers) {
         let state = self.resident.pop(key).or_else(|| self.victims.remove(key));
         if let Some(state) = state {
-            self.book.make_clean(key);
+            self.book.depart(key);
             self.book.extra_bytes -= state.extra_bytes();
             leftovers.add(state.into_extra());
         }

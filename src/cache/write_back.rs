@@ -21,12 +21,16 @@ impl Shard {
     ) {
         for _ in 0..limit {
             let Some(key) = self.book.dirty.take_due(changed_before_ms) else { return };
-            self.purge_hidden(&key, leftovers);
-            if let Some(state) = self.find(&key) {
-                let mut row = state.clone();
-                row.set_holder_mark(false);
-                rows.push((key, row));
+            let Some(state) = self.find(&key) else { continue };
+            if self.book.is_hidden(&key, state.version()) {
+                // It goes nowhere after all.
+                self.book.dirty.put_back(&key);
+                self.purge(&key, leftovers);
+                continue;
             }
+            let mut row = state.clone();
+            row.set_holder_mark(false);
+            rows.push((key, row));
         }
     }
 
@@ -112,11 +116,12 @@ impl Shard {
         }
     }
 
-    /// The deletions that the store has not confirmed.
+    /// The deletions that the store has not confirmed and may be told of: no commit under way can
+    /// bring back a row behind them.
     pub fn deletions(&self) -> impl Iterator<Item = UserDeletion> {
-        self.book
-            .deletions
-            .iter()
+        let deletions = self.book.deletions.iter();
+        deletions
+            .filter(|(user, _)| !self.book.dirty.has_departed(**user))
             .map(|(user, version)| UserDeletion { user: *user, version: *version })
     }
 

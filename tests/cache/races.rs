@@ -205,3 +205,37 @@ fn a_state_deleted_while_its_flush_is_under_way_stays_deleted() {
     scene.flush();
     assert!(scene.view(key(1, 1)).deleted, "the store has the tombstone");
 }
+
+/// I12 by way of a deleted user: the row of the old life is still on its way.
+#[test]
+fn a_state_made_anew_waits_for_the_commit_of_the_one_that_was_deleted() {
+    let mut scene = scene();
+    scene.done(key(1, 1), &ack(10));
+    let old = scene.collect();
+    scene.delete_user(1).expect("a place is free");
+    scene.done(key(1, 1), &ack(5));
+    assert_eq!(scene.collect(), [], "I12: the key is in a commit");
+    scene.write(&old);
+    scene.settle(old, true);
+    scene.flush();
+    assert_eq!(scene.rows.load(key(1, 1)).map(|row| row.last_acked_id()), Some(5));
+    assert_eq!(scene.cache.dirty(), 1, "the deletion itself");
+}
+
+/// A commit that ends after the store has deleted the user would bring a row back.
+#[test]
+fn a_deletion_waits_for_the_commits_of_what_it_deletes() {
+    let mut scene = scene();
+    scene.done(key(1, 1), &ack(10));
+    scene.done(key(2, 1), &ack(10));
+    let old = scene.collect();
+    let version = scene.delete_user(1).expect("a place is free");
+    assert_eq!(scene.cache.deletions(), []);
+    scene.write(&old);
+    scene.settle(old, true);
+    assert_eq!(scene.cache.deletions().len(), 1);
+    assert_eq!(scene.cache.deletions()[0].version, version);
+    scene.flush_deletions();
+    assert_eq!(scene.rows.load(key(1, 1)), None);
+    assert_eq!(scene.cache.dirty(), 0);
+}
