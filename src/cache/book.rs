@@ -45,14 +45,23 @@ impl DirtyPlaces {
     }
 }
 
+/// The deletion of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deletion {
+    /// The user's states up to this version are gone.
+    pub version: Version,
+    /// No dirty one of them is left in memory, where only this deletion hides it.
+    pub purged: bool,
+}
+
 /// Versions, dirty marks, tickets and user deletions of one shard.
 pub(super) struct Book {
     /// The newest version that this shard gave out or has seen (I7).
     pub last: Version,
     pub dirty: DirtyIndex,
     pub tickets: Tickets,
-    /// Users deleted as a whole, until the store confirms it: states up to that version are gone.
-    pub deletions: HashMap<UserId, Version>,
+    /// Users deleted as a whole, until the store confirms it.
+    pub deletions: HashMap<UserId, Deletion>,
     /// Heap bytes of all states in memory, victims included.
     pub extra_bytes: usize,
     pub dirty_refused: u64,
@@ -75,7 +84,7 @@ impl Book {
     /// Whether a user's deletion has done away with this state.
     pub fn is_hidden(&self, key: &Key, version: Version) -> bool {
         !self.deletions.is_empty()
-            && self.deletions.get(&key.user).is_some_and(|deleted| version <= *deleted)
+            && self.deletions.get(&key.user).is_some_and(|deletion| version <= deletion.version)
     }
 
     /// Does what is asked of `state`, which is in memory or on its way into it.

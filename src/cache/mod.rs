@@ -143,10 +143,11 @@ impl Cache {
     /// As for an update of a key that is not dirty.
     pub fn delete_user(&self, user: UserId, now: &Now) -> Result<Version, Refusal> {
         let version = self.with(user, |shard, _| shard.delete_user(user, now))?;
+        let deletion = UserDeletion { user, version };
         let mut after = None;
         loop {
             after = self.with(user, |shard, leftovers| {
-                shard.purge_deleted(user, after, KEYS_PER_HOLD_MAX, leftovers)
+                shard.purge_deleted(deletion, after, KEYS_PER_HOLD_MAX, leftovers)
             });
             if after.is_none() {
                 return Ok(version);
@@ -161,8 +162,8 @@ impl Cache {
         }
     }
 
-    /// The deletions of users that the store has not confirmed. One is left out while a commit is
-    /// under way that holds rows of its user from before it: it would bring them back.
+    /// The deletions of users that the store has not confirmed. One is left out while something of
+    /// its user from before it is dirty in memory or in a commit: that could come back behind it.
     pub fn deletions(&self) -> Vec<UserDeletion> {
         self.shards.iter().flat_map(|shard| shard.lock().deletions().collect::<Vec<_>>()).collect()
     }

@@ -2,6 +2,7 @@
 
 use super::{
     answer::{Leftovers, Overlay, Refusal, UserDeletion},
+    book::Deletion,
     shard::Shard,
 };
 use crate::{
@@ -63,7 +64,7 @@ impl Shard {
 
     /// The user's states that the store does not have, in key order, above `after`.
     pub fn overlay(&self, user: UserId, after: Option<Key>, limit: usize) -> Overlay {
-        let deleted_at = self.book.deletions.get(&user).copied();
+        let deleted_at = self.book.deletions.get(&user).map(|deletion| deletion.version);
         let mut keys = self.book.dirty.of_user(user, after);
         let rows = keys
             .by_ref()
@@ -86,23 +87,28 @@ impl Shard {
             return Err(Refusal::DirtyLimit);
         }
         self.book.last = version;
-        self.book.deletions.insert(user, version);
+        self.book.deletions.insert(user, Deletion { version, purged: false });
         self.book.tickets.void_user(user);
         Ok(version)
     }
 
-    /// Frees up to `limit` dirty states above `after` that a deletion of their user hides; returns
-    /// the last key looked at, `None` at the end.
+    /// Frees dirty states above `after` that a deletion hides, looking at up to `limit`; returns
+    /// the last key looked at. `None` is the end: the store may be told of the deletion.
     pub fn purge_deleted(
         &mut self,
-        user: UserId,
+        deletion: UserDeletion,
         after: Option<Key>,
         limit: usize,
         leftovers: &mut Leftovers,
     ) -> Option<Key> {
+        let UserDeletion { user, version } = deletion;
         let keys: Vec<Key> = self.book.dirty.of_user(user, after).take(limit).copied().collect();
         for key in &keys {
             self.purge_hidden(key, leftovers);
+        }
+        let pending = self.book.deletions.get_mut(&user);
+        if let Some(pending) = pending.filter(|pending| pending.version == version) {
+            pending.purged |= keys.is_empty();
         }
         keys.last().copied()
     }
@@ -116,22 +122,83 @@ impl Shard {
         }
     }
 
-    /// The deletions that the store has not confirmed and may be told of: no commit under way can
-    /// bring back a row behind them.
+    /// The deletions that the store has not confirmed and may be told of: once they are settled
+    /// nothing of theirs is left, dirty in memory or in a commit under way, that could come back.
     pub fn deletions(&self) -> impl Iterator<Item = UserDeletion> {
         let deletions = self.book.deletions.iter();
         deletions
-            .filter(|(user, _)| !self.book.dirty.has_departed(**user))
-            .map(|(user, version)| UserDeletion { user: *user, version: *version })
+            .filter(|(user, deletion)| deletion.purged && !self.book.dirty.has_departed(**user))
+            .map(|(user, deletion)| UserDeletion { user: *user, version: deletion.version })
     }
 
     /// The store has confirmed a deletion: unless there is a newer one, nothing needs hiding.
     /// A load under way may have read a row before the store deleted it: it is void (I5).
     pub fn settle_deletion(&mut self, deletion: UserDeletion) {
-        if self.book.deletions.get(&deletion.user) == Some(&deletion.version) {
+        let pending = self.book.deletions.get(&deletion.user);
+        if pending.is_some_and(|pending| pending.version == deletion.version) {
             self.book.deletions.remove(&deletion.user);
             self.book.tickets.void_user(deletion.user);
             self.book.places.release();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::{
+        cache::{Access, Sizing, book::DirtyPlaces},
+        model::{ChannelId, Operation},
+    };
+
+    const NOW: Now = Now { wall_us: 1_000, ceiling: Version::from_micros(u64::MAX), elapsed_ms: 0 };
+
+    fn shard_of(user: UserId, channels: u64) -> Shard {
+        let sizing = Sizing::for_entries(NonZeroUsize::new(64).unwrap(), None, None);
+        let mut shard =
+            Shard::new(sizing.of_shard(0), Version::ZERO, DirtyPlaces::new(sizing.dirty_limit));
+        let access =
+            Access::Update(Operation::Increment { count: 1, initial_acked_id: None }.into());
+        for channel in 1..=channels {
+            let key = Key::channel(user, ChannelId::new(channel).unwrap());
+            let ticket = shard.begin_load(key).unwrap();
+            shard.admit(ticket, None, &[access], &NOW, &mut Leftovers::default()).unwrap();
+        }
+        shard
+    }
+
+    fn purge(shard: &mut Shard, deletion: UserDeletion, after: Option<Key>) -> Option<Key> {
+        shard.purge_deleted(deletion, after, 2, &mut Leftovers::default())
+    }
+
+    #[test]
+    fn a_deletion_is_offered_once_every_dirty_state_that_it_hides_is_purged() {
+        let user = UserId::new(1).unwrap();
+        let mut shard = shard_of(user, 4);
+        let version = shard.delete_user(user, &NOW).unwrap();
+        let deletion = UserDeletion { user, version };
+        let mut after = None;
+        for left in [2, 0] {
+            after = purge(&mut shard, deletion, after);
+            assert_eq!(shard.book.dirty.len(), left);
+            assert_eq!(shard.deletions().count(), 0);
+        }
+        assert_eq!(purge(&mut shard, deletion, after), None);
+        assert_eq!(shard.deletions().collect::<Vec<_>>(), [deletion]);
+    }
+
+    #[test]
+    fn a_purge_does_not_stand_for_that_of_a_newer_deletion() {
+        let user = UserId::new(1).unwrap();
+        let mut shard = shard_of(user, 1);
+        let older = UserDeletion { user, version: shard.delete_user(user, &NOW).unwrap() };
+        let after = purge(&mut shard, older, None);
+        let newer = UserDeletion { user, version: shard.delete_user(user, &NOW).unwrap() };
+        assert_eq!(purge(&mut shard, older, after), None);
+        assert_eq!(shard.deletions().count(), 0);
+        assert_eq!(purge(&mut shard, newer, None), None);
+        assert_eq!(shard.deletions().collect::<Vec<_>>(), [newer]);
     }
 }
