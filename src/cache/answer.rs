@@ -59,8 +59,8 @@ pub type Outcome = Result<Done, Refusal>;
 pub struct Overlay {
     /// In key order, tombstones included.
     pub rows: Vec<(Key, View)>,
-    /// Whether more keys follow the last one.
-    pub more: bool,
+    /// Where more may follow: ask again with this as `after`. Not always the last row's key.
+    pub resume_after: Option<Key>,
     /// Every change up to this version is in the overlay or in the store.
     pub version: Version,
     /// The user was deleted at this version; the store may not know yet.

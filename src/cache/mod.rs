@@ -131,9 +131,10 @@ impl Cache {
         });
     }
 
-    /// Up to [`KEYS_PER_HOLD_MAX`] of the user's states above `after` that the store does not have.
+    /// The user's states above `after` that the store does not have, of the next `limit` keys: at
+    /// least one, at most [`KEYS_PER_HOLD_MAX`].
     pub fn overlay(&self, user: UserId, after: Option<Key>, limit: usize) -> Overlay {
-        let limit = limit.min(KEYS_PER_HOLD_MAX);
+        let limit = limit.clamp(1, KEYS_PER_HOLD_MAX);
         self.with(user, |shard, _| shard.overlay(user, after, limit))
     }
 

@@ -66,14 +66,15 @@ impl Shard {
     pub fn overlay(&self, user: UserId, after: Option<Key>, limit: usize) -> Overlay {
         let deleted_at = self.book.deletions.get(&user).map(|deletion| deletion.version);
         let mut keys = self.book.dirty.of_user(user, after);
-        let rows = keys
-            .by_ref()
-            .take(limit)
-            .filter_map(|key| Some((*key, self.find(key)?.view())))
+        let page: Vec<Key> = keys.by_ref().take(limit).copied().collect();
+        // Every key may be hidden by a deletion that is still being purged, so rows tell no place.
+        let resume_after = page.last().copied().filter(|_| keys.next().is_some());
+        let rows = page
+            .into_iter()
+            .filter_map(|key| Some((key, self.find(&key)?.view())))
             .filter(|(key, view)| !self.book.is_hidden(key, view.version))
             .collect();
-        let more = keys.next().is_some();
-        Overlay { rows, more, version: self.book.last, deleted_at }
+        Overlay { rows, resume_after, version: self.book.last, deleted_at }
     }
 
     /// Does away with everything the user has up to now. What is in memory is hidden at once and
@@ -164,9 +165,13 @@ mod tests {
         for channel in 1..=channels {
             let key = Key::channel(user, ChannelId::new(channel).unwrap());
             let ticket = shard.begin_load(key).unwrap();
-            shard.admit(ticket, None, &[access], &NOW, &mut Leftovers::default()).unwrap();
+            shard.admit(ticket, None, &[increment()], &NOW, &mut Leftovers::default()).unwrap();
         }
         shard
+    }
+
+    fn increment() -> Access {
+        Access::Update(Operation::Increment { count: 1, initial_acked_id: None }.into())
     }
 
     fn purge(shard: &mut Shard, deletion: UserDeletion, after: Option<Key>) -> Option<Key> {
@@ -187,6 +192,24 @@ mod tests {
         }
         assert_eq!(purge(&mut shard, deletion, after), None);
         assert_eq!(shard.deletions().collect::<Vec<_>>(), [deletion]);
+    }
+
+    #[test]
+    fn an_overlay_goes_on_behind_states_that_are_hidden_but_not_purged() {
+        let user = UserId::new(1).unwrap();
+        let mut shard = shard_of(user, 5);
+        shard.delete_user(user, &NOW).unwrap();
+        let anew = Key::channel(user, ChannelId::new(5).unwrap());
+        assert_eq!(shard.access(&anew, &increment(), &NOW, &mut Leftovers::default()), None);
+        let ticket = shard.begin_load(anew).unwrap();
+        shard.admit(ticket, None, &[increment()], &NOW, &mut Leftovers::default()).unwrap();
+        let page = shard.overlay(user, None, 2);
+        assert_eq!(page.rows, []);
+        let page = shard.overlay(user, page.resume_after, 2);
+        assert_eq!(page.rows, []);
+        let page = shard.overlay(user, page.resume_after, 2);
+        assert_eq!(page.rows.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [anew]);
+        assert_eq!(page.resume_after, None);
     }
 
     #[test]

@@ -96,10 +96,10 @@ fn overlays_are_in_key_order_page_by_page_and_of_one_user() {
     let page = scene.cache.overlay(user(1), None, 3);
     let expected = [3, 5, 7].map(|channel| (key(1, channel), scene.view(key(1, channel))));
     assert_eq!(page.rows, expected);
-    assert!(page.more);
-    let page = scene.cache.overlay(user(1), Some(key(1, 7)), 3);
+    assert_eq!(page.resume_after, Some(key(1, 7)));
+    let page = scene.cache.overlay(user(1), page.resume_after, 3);
     assert_eq!(page.rows.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [guild]);
-    assert!(!page.more);
+    assert_eq!(page.resume_after, None);
     let newest = scene.view(guild).version;
     assert!(page.version >= newest);
     assert_eq!(scene.view(key(3, 1)), View { mentions_exact: true, ..View::default() });
