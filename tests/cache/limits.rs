@@ -130,6 +130,27 @@ fn victims_count_against_the_capacity() {
     assert!(scene.cache.counts(0).evictions_dirty > 0);
 }
 
+/// An evicted dirty state frees nothing, so eviction goes on behind it, but not without end.
+#[test]
+fn a_long_run_of_dirty_states_at_the_end_of_the_lru_is_evicted_bit_by_bit() {
+    const RUN: u64 = 1_000;
+    let mut scene = Scene::new(2_000, RUN as usize);
+    for channel in 1..=RUN {
+        scene.done(key(1, channel), &ack(1));
+    }
+    scene.displace(2_000 - RUN);
+    for _ in 0..8 {
+        let before = scene.cache.counts(0).victims;
+        scene.displace(1);
+        let moved = scene.cache.counts(0).victims - before;
+        assert!(moved <= 256, "{moved} in one hold of the lock");
+    }
+    let counts = scene.cache.counts(0);
+    assert_eq!((counts.victims, counts.dirty), (RUN as usize, RUN as usize));
+    scene.flush();
+    assert_eq!(scene.cache.counts(0).victims, RUN as usize - 256, "a hold's worth was flushed");
+}
+
 #[test]
 fn a_large_ledger_takes_the_places_of_others() {
     let mut scene = Scene::new(64, 64);
