@@ -62,8 +62,7 @@ impl<'a> UserScan<'a> {
         );
         let page = page?;
         let end_of_rows = page.rows.last().filter(|_| page.rows.len() >= self.step_rows);
-        let end_of_overlay = overlay.rows.last().filter(|_| overlay.more);
-        let end = match (end_of_rows.map(|row| row.key), end_of_overlay.map(|row| row.0)) {
+        let end = match (end_of_rows.map(|row| row.key), overlay.resume_after) {
             (Some(rows), Some(overlay)) => Some(rows.min(overlay)),
             (rows, overlay) => rows.or(overlay),
         };
@@ -79,16 +78,13 @@ impl<'a> UserScan<'a> {
     async fn overlay(&self, after: Option<Key>) -> Overlay {
         let cache = &self.engine.cache;
         let mut whole = cache.overlay(self.user, after, self.step_rows);
-        while whole.more && whole.rows.len() < self.step_rows {
+        while let Some(last) = whole.resume_after.filter(|_| whole.rows.len() < self.step_rows) {
             // Between two holds of the lock, others on this runtime get their turn (I1).
             tokio::task::yield_now().await;
-            let last = whole.rows.last().map(|row| row.0);
-            let part = cache.overlay(self.user, last, self.step_rows - whole.rows.len());
-            if part.rows.is_empty() {
-                break;
-            }
+            let room = self.step_rows - whole.rows.len();
+            let part = cache.overlay(self.user, Some(last), room);
             whole.rows.extend(part.rows);
-            whole.more = part.more;
+            whole.resume_after = part.resume_after;
         }
         whole
     }

@@ -17,6 +17,8 @@ const DELETION_STEP_ROWS: usize = 1024;
 /// Tombstones removed in one step of expiry, and steps per turn.
 const EXPIRY_STEP_ROWS: usize = 1024;
 const EXPIRY_STEPS_MAX: usize = 64;
+/// The part of their time that tombstones are kept beyond it.
+const EXPIRY_SLACK: u64 = 16;
 
 /// How write-behind behaves.
 #[derive(Clone, Copy, Debug)]
@@ -205,6 +207,8 @@ impl Flusher {
     /// Those of the store; the next turn goes on where this one ended.
     pub async fn expire(&self) -> Result<(), StoreError> {
         let ttl_us = self.settings.tombstone_ttl_ms.saturating_mul(1000);
+        // A little longer than deltas reach back, so that none that was begun in time misses one.
+        let ttl_us = ttl_us.saturating_add(ttl_us / EXPIRY_SLACK);
         let before = Version::from_micros(self.clock.wall_us().saturating_sub(ttl_us));
         let mut expired = 0;
         for _ in 0..EXPIRY_STEPS_MAX {
