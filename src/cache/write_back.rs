@@ -160,8 +160,6 @@ mod tests {
         let sizing = Sizing::for_entries(NonZeroUsize::new(64).unwrap(), None, None);
         let mut shard =
             Shard::new(sizing.of_shard(0), Version::ZERO, DirtyPlaces::new(sizing.dirty_limit));
-        let access =
-            Access::Update(Operation::Increment { count: 1, initial_acked_id: None }.into());
         for channel in 1..=channels {
             let key = Key::channel(user, ChannelId::new(channel).unwrap());
             let ticket = shard.begin_load(key).unwrap();

@@ -12,5 +12,6 @@ mod http;
 mod lifecycle;
 mod raw;
 mod reflection;
+mod replay;
 mod server;
 mod tool;

@@ -34,6 +34,8 @@ pub struct Server {
 struct Home {
     directory: TempDir,
     flags: Vec<String>,
+    /// Where to listen for gRPC; port 0 unless a client has to find the next process too.
+    listen: String,
 }
 
 /// A server that ended.
@@ -42,6 +44,7 @@ pub struct Stopped {
     pub code: Option<i32>,
     /// What it wrote, line by line.
     pub log: Vec<String>,
+    grpc: String,
     home: Home,
 }
 
@@ -55,7 +58,7 @@ impl Server {
     pub fn with(flags: &[&str]) -> Self {
         let directory = TempDir::new().expect("there is room for a directory");
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Self::at(Home { directory, flags })
+        Self::at(Home { directory, flags, listen: "127.0.0.1:0".to_owned() })
     }
 
     fn at(home: Home) -> Self {
@@ -91,12 +94,12 @@ impl Server {
 
     /// Waits for the end, which something else has caused.
     pub async fn ended(self) -> Stopped {
-        let Self { mut running, home, .. } = self;
+        let Self { mut running, home, grpc, .. } = self;
         let exited = running.exited.take().expect("it ends once");
         let waiting = tokio::task::spawn_blocking(move || exited.recv_timeout(END_LIMIT));
         let status = waiting.await.expect("waiting does not panic");
         let status = status.expect("it ends within what it allows itself");
-        Stopped { code: status.code(), log: running.rest_of_log(), home }
+        Stopped { code: status.code(), log: running.rest_of_log(), grpc, home }
     }
 
     /// Asks it to end and waits.
@@ -116,6 +119,13 @@ impl Stopped {
     /// Starts again with the same data and flags, on other ports.
     pub fn restart(self) -> Server {
         Server::at(self.home)
+    }
+
+    /// As [`Self::restart`], answering gRPC where the process before did.
+    pub fn restart_in_place(self) -> Server {
+        let Self { mut home, grpc, .. } = self;
+        home.listen = grpc;
+        Server::at(home)
     }
 }
 
@@ -142,7 +152,7 @@ struct Running {
 impl Running {
     fn spawn(home: &Home) -> Self {
         let mut child = program(home.directory.path())
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
+            .args(["--listen", &home.listen, "--admin-listen", "127.0.0.1:0", "--data-dir"])
             .arg(home.directory.path().join("data"))
             .args(&home.flags)
             .stdout(Stdio::piped())
