@@ -48,7 +48,8 @@ async fn acked() -> Server {
 
 /// The value of the first sample whose line holds all of these.
 pub fn sample(metrics: &str, parts: &[&str]) -> Option<f64> {
-    let line = metrics.lines().find(|line| parts.iter().all(|part| line.contains(part)))?;
+    let mut samples = metrics.lines().filter(|line| !line.starts_with('#'));
+    let line = samples.find(|line| parts.iter().all(|part| line.contains(part)))?;
     line.rsplit(' ').next()?.parse().ok()
 }
 

@@ -36,7 +36,7 @@ pub fn skipped(why: &str) {
     writeln!(std::io::stderr(), "SKIPPED: {why}").ok();
 }
 
-/// The Python that has the packages of `tests/clients/python/requirements.txt`.
+/// The Python that has the packages of `.ci/requirements.txt`.
 pub fn python() -> Option<PathBuf> {
     let python = match env::var_os("READSTATES_TEST_PYTHON") {
         Some(path) => PathBuf::from(path),
@@ -47,24 +47,24 @@ pub fn python() -> Option<PathBuf> {
         return Some(python);
     }
     skipped(
-        "no grpcio: pip install -r tests/clients/python/requirements.txt, \
+        "no grpcio: pip install -r .ci/requirements.txt, \
          or set READSTATES_TEST_PYTHON to a Python that has it",
     );
     None
 }
 
-/// Node and the `node_modules` that has the packages of `tests/clients/node/package.json`.
+/// Node and a `node_modules` that has the packages of `.ci/package.json`.
 pub fn node() -> Option<(PathBuf, PathBuf)> {
     let node = tool("node", "install Node.js 18 or newer")?;
-    let modules = match env::var_os("READSTATES_TEST_NODE_MODULES") {
-        Some(path) => PathBuf::from(path),
-        None => clients().join("node/node_modules"),
-    };
-    if modules.join("@grpc/grpc-js").is_dir() && modules.join("@grpc/proto-loader").is_dir() {
-        return Some((node, modules));
+    let modules = env::var_os("READSTATES_TEST_NODE_MODULES").map(PathBuf::from);
+    let modules = modules.filter(|modules| modules.join("@grpc/grpc-js").is_dir());
+    if modules.is_none() {
+        skipped(
+            "no grpc-js: npm install what .ci/package.json names, \
+             and set READSTATES_TEST_NODE_MODULES to its node_modules",
+        );
     }
-    skipped("no grpc-js: npm ci in tests/clients/node, or set READSTATES_TEST_NODE_MODULES");
-    None
+    Some((node, modules?))
 }
 
 /// Where the foreign clients are.
