@@ -142,6 +142,10 @@ fn give_reason(headers: &mut HeaderMap) {
     let failure = match status.code() {
         Code::OutOfRange => Failure::of_field(Reason::MessageTooLarge, "request", status.message()),
         Code::Internal => Failure::new(Reason::MalformedRequest, status.message()),
+        // Of a method that is not there tonic says nothing but the code.
+        Code::Unimplemented if status.message().is_empty() => {
+            Failure::new(Reason::Unimplemented, "there is no such method here")
+        }
         Code::Unimplemented => Failure::new(Reason::Unimplemented, status.message()),
         _ => return,
     };
