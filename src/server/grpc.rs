@@ -49,9 +49,13 @@ pub(super) fn routes(
     Ok(Port { routes, calls: CallLayer::new(Arc::clone(&parts.metrics)) })
 }
 
-/// With the types of rich errors, so that clients can print them.
+/// With the types of rich errors, so that clients can print them, and with both versions of
+/// reflection itself, so that each lists the other.
 fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
     tonic_reflection::server::Builder::configure()
+        .include_reflection_service(false)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
