@@ -9,15 +9,13 @@ use tonic_health::pb::{
 };
 
 use crate::{
-    admin::sample,
+    admin::{sample, scrape_until},
     http,
     raw::held_call,
     server::{Client, Server, program},
 };
 
 const ACK: &str = "/readstates.v1.ReadStatesService/Ack";
-/// Scrapes until a call is seen to have begun; each is a round trip.
-const SCRAPES_MAX: usize = 100_000;
 
 fn ack(channel_id: u64, message_id: u64) -> AckRequest {
     AckRequest { user_id: 1, channel_id, message_id, ..Default::default() }
@@ -61,21 +59,13 @@ async fn scenario_41_everything_is_there_after_an_orderly_restart() {
     assert!(next.state.map(|state| state.version) > newest, "versions rise over a restart");
 }
 
-fn wait_until_begun(server: &Server, method: &str) {
-    let method = format!("grpc_method=\"{method}\"");
-    let begun = (0..SCRAPES_MAX).any(|_| {
-        let metrics = http::get(server.admin(), "/metrics").body;
-        sample(&metrics, &["grpc_server_started_total{", &method]) == Some(1.0)
-    });
-    assert!(begun, "{method} has not begun");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn scenario_41_a_call_in_flight_is_answered_after_readiness_is_gone() {
     let server = Server::start();
     let channel = server.channel().await;
     let (release, answer) = held_call(&channel, ACK, ack(1, 100).encode_to_vec());
-    wait_until_begun(&server, "Ack");
+    let begun = ["grpc_server_started_total{", "grpc_method=\"Ack\""];
+    scrape_until(&server, |metrics| sample(metrics, &begun) == Some(1.0));
     let mut health = HealthClient::new(server.channel().await);
     let watch = health.watch(HealthCheckRequest::default()).await.expect("it is served");
     let mut watch = watch.into_inner();
