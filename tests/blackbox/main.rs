@@ -9,6 +9,7 @@ mod grpcio;
 mod grpcurl;
 mod health;
 mod http;
+mod junk;
 mod lifecycle;
 mod raw;
 mod reflection;
