@@ -1,10 +1,13 @@
-//! Holds the cache against plain models, from the outside: by the bugs that every write-behind
-//! cache meets, at its limits, and under threads.
+//! Holds the cache against plain models, from the outside: by random walks that compare every
+//! answer, by the bugs that every write-behind cache meets, at its limits, and under threads.
 
+mod draw;
 mod limits;
 mod races;
+mod random_walk;
 mod rows;
 mod scene;
 mod threads;
+mod truth;
 mod users;
 mod versions;

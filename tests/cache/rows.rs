@@ -28,4 +28,8 @@ impl Rows {
     pub fn delete_user(&mut self, user: UserId, version: Version) {
         self.0.retain(|key, state| key.user != user || state.version() > version);
     }
+
+    pub fn all(&self) -> &BTreeMap<Key, ReadState> {
+        &self.0
+    }
 }

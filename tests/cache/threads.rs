@@ -1,4 +1,5 @@
-//! Many threads on one cache, with a flusher beside them: nothing is lost, nothing counted twice.
+//! Many threads on one cache, with a flusher beside them: nothing is lost, nothing counted twice,
+//! nothing comes back.
 
 use std::{
     num::NonZeroUsize,
@@ -16,7 +17,7 @@ use readstates::{
 
 use crate::{
     rows::Rows,
-    scene::{Flight, NOON_US, increment, key, sizing},
+    scene::{Flight, NOON_US, ack, increment, key, sizing, user},
 };
 
 const THREADS: u64 = 8;
@@ -161,4 +162,36 @@ fn increments_of_few_keys_by_many_threads_sum_up() {
 fn increments_of_many_keys_by_many_threads_sum_up() {
     let entries = NonZeroUsize::new(600).expect("not 0");
     hammer(Sizing::for_entries(entries, NonZeroUsize::new(4), None), 5_000, 4_000);
+}
+
+/// Each thread alone writes the states of its own user and deletes the user now and then, while
+/// the others read them: what its answers show is known exactly at every moment.
+#[test]
+fn a_user_deleted_under_many_threads_never_comes_back() {
+    const CHANNELS: u64 = 6;
+    let shared = Shared::new(sizing(24, 3, 16));
+    shared.run(|worker| {
+        let mut rng = StdRng::seed_from_u64(worker);
+        let mut expected = [0_u64; CHANNELS as usize];
+        for step in 1..=3_000 {
+            let channel = rng.random_range(0..CHANNELS);
+            let own = key(1 + worker, 1 + channel);
+            let seen = shared.access(own, &Access::Read).view.last_acked_id;
+            assert_eq!(seen, expected[channel as usize], "step {step} of seed {worker}");
+            match rng.random_range(0..20) {
+                0 if shared.cache.delete_user(user(1 + worker), &shared.now).is_ok() => {
+                    expected = [0; CHANNELS as usize];
+                }
+                0..=9 => {
+                    shared.access(own, &ack(step));
+                    expected[channel as usize] = step;
+                }
+                _ => {
+                    let other = 1 + rng.random_range(0..THREADS);
+                    shared.access(key(other, 1 + channel), &Access::Read);
+                }
+            }
+        }
+        shared.cache.delete_user(user(1 + worker), &shared.now).ok();
+    });
 }
