@@ -40,13 +40,24 @@ pub enum Scope {
     Everything,
 }
 
-/// How a pass ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a pass ended. The worse is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PassEnd {
     /// Everything in its scope is in the store.
     Done,
+    /// Nothing failed, but so much came up meanwhile that it ended before it had everything.
+    Cut,
     /// The store took less than that; the rest stays dirty.
     Failed,
+}
+
+/// What a pass has in its hands.
+#[derive(Default)]
+struct Collected {
+    rows: Vec<(Key, ReadState)>,
+    /// Left out of commits by the store, each alone. They stay in flight until the pass ends, so
+    /// that it does not take them again, and again, before it gets to all others.
+    refused: Vec<(Key, Version)>,
 }
 
 /// Brings dirty states to the store. Every method is one step, so that a test can take them apart.
@@ -77,52 +88,64 @@ impl Flusher {
         self.cache.dirty() >= self.cache.sizing().dirty_limit.div_ceil(2)
     }
 
-    /// Brings what is in `scope` to the store. At the first failure it ends.
+    /// Brings what is in `scope` to the store. Where a commit fails as a whole it ends; rows that
+    /// fail alone, and users that cannot be deleted, hold up no others.
     pub async fn pass(&self, scope: Scope) -> PassEnd {
         let now_ms = self.clock.elapsed_ms();
         let changed_before_ms = match scope {
             Scope::Everything => u64::MAX,
             Scope::Due => now_ms.checked_sub(self.settings.flush_after_ms).map_or(0, |ms| ms + 1),
         };
-        if self.delete_users().await == PassEnd::Failed {
-            return PassEnd::Failed;
-        }
-        let mut rows = Vec::new();
+        let deleted = self.delete_users().await;
+        let mut collected = Collected::default();
+        let written = self.pass_shards(changed_before_ms, &mut collected).await;
+        let refused = self.put_back(&collected.refused);
+        deleted.max(written).max(refused)
+    }
+
+    async fn pass_shards(&self, changed_before_ms: u64, collected: &mut Collected) -> PassEnd {
+        let mut end = PassEnd::Done;
         for shard in 0..self.cache.shards() {
-            if self.pass_shard(shard, changed_before_ms, &mut rows).await == PassEnd::Failed {
-                return PassEnd::Failed;
+            end = end.max(self.pass_shard(shard, changed_before_ms, collected).await);
+            if end == PassEnd::Failed {
+                return end;
             }
         }
-        self.commit(&mut rows).await
+        end.max(self.commit(collected).await)
     }
 
     /// Collects from one shard until nothing in scope is left there. What becomes due meanwhile is
-    /// bounded by what the shard can hold, and waits for the next pass beyond that.
+    /// bounded by what the cache can hold, and waits for the next pass beyond that. As evicted
+    /// states go first, it may be in front of what was dirty before: then the pass is cut.
     async fn pass_shard(
         &self,
         shard: usize,
         changed_before_ms: u64,
-        rows: &mut Vec<(Key, ReadState)>,
+        collected: &mut Collected,
     ) -> PassEnd {
         let most = self.cache.sizing().entries;
         let mut taken = 0;
         while taken <= most {
+            let rows = &mut collected.rows;
             let before = rows.len();
             let room = KEYS_PER_HOLD_MAX.min(self.settings.batch_rows - before);
             self.cache.collect_due(shard, changed_before_ms, room, rows);
-            taken += rows.len() - before;
+            let more = rows.len() - before;
+            taken += more;
             if rows.len() >= self.settings.batch_rows {
-                if self.commit(rows).await == PassEnd::Failed {
+                if self.commit(collected).await == PassEnd::Failed {
                     return PassEnd::Failed;
                 }
-            } else if rows.len() - before < room {
+            } else if more < room {
                 return PassEnd::Done;
             }
         }
-        PassEnd::Done
+        PassEnd::Cut
     }
 
-    async fn commit(&self, rows: &mut Vec<(Key, ReadState)>) -> PassEnd {
+    /// Commits what is collected. Fails only as a whole.
+    async fn commit(&self, collected: &mut Collected) -> PassEnd {
+        let Collected { rows, refused } = collected;
         if rows.is_empty() {
             return PassEnd::Done;
         }
@@ -137,34 +160,62 @@ impl Flusher {
             result.as_ref().err().map(StoreError::kind),
         );
         self.metrics.flush.seconds.observe(started.elapsed().as_secs_f64());
-        self.settle(&keys, result)
+        match result {
+            Ok(report) => {
+                self.metrics.flush.batches.inc();
+                self.settle(&keys, report, refused);
+                PassEnd::Done
+            }
+            Err(error) => {
+                warn!(%error, rows = keys.len(), "commit failed; its rows stay dirty");
+                self.metrics.flush.failures.inc();
+                self.put_back(&keys)
+            }
+        }
     }
 
-    fn settle(&self, keys: &[(Key, Version)], result: Result<CommitReport, StoreError>) -> PassEnd {
+    fn settle(
+        &self,
+        keys: &[(Key, Version)],
+        report: CommitReport,
+        refused: &mut Vec<(Key, Version)>,
+    ) {
         let now_ms = self.clock.elapsed_ms();
-        let mut failed = match &result {
-            Ok(report) => report.failed.clone(),
-            Err(_) => keys.iter().map(|(key, _)| *key).collect(),
-        };
+        let mut failed = report.failed;
         failed.sort_unstable();
         for (key, version) in keys {
-            let written = failed.binary_search(key).is_err();
-            self.cache.settle(key, *version, written, now_ms);
+            if failed.binary_search(key).is_ok() {
+                refused.push((*key, *version));
+            } else {
+                self.cache.settle(key, *version, true, now_ms);
+            }
         }
-        let written = keys.len() - failed.len();
-        self.metrics.flush.batches.inc();
-        self.metrics.flush.rows.inc_by(written as u64);
-        if failed.is_empty() {
+        self.metrics.flush.rows.inc_by((keys.len() - failed.len()) as u64);
+        if !failed.is_empty() {
+            self.metrics.flush.failures.inc();
+            warn!(
+                rows = keys.len(),
+                failed = failed.len(),
+                "rows of a commit failed; they stay dirty"
+            );
+        }
+    }
+
+    /// Makes rows that were not written wait for the next pass.
+    fn put_back(&self, keys: &[(Key, Version)]) -> PassEnd {
+        if keys.is_empty() {
             return PassEnd::Done;
         }
-        self.metrics.flush.failures.inc();
-        self.metrics.flush.retries.inc_by(failed.len() as u64);
-        let error = result.err().map(|error| error.to_string());
-        warn!(error, written, failed = failed.len(), "commit failed; its rows stay dirty");
+        let now_ms = self.clock.elapsed_ms();
+        for (key, version) in keys {
+            self.cache.settle(key, *version, false, now_ms);
+        }
+        self.metrics.flush.retries.inc_by(keys.len() as u64);
         PassEnd::Failed
     }
 
     async fn delete_users(&self) -> PassEnd {
+        let mut end = PassEnd::Done;
         for deletion in self.cache.deletions() {
             let started = Instant::now();
             let result = self.delete_user(deletion).await;
@@ -173,12 +224,15 @@ impl Flusher {
                 started.elapsed(),
                 result.as_ref().err().map(StoreError::kind),
             );
-            if let Err(error) = result {
-                warn!(%error, "deletion of a user failed; it stays hidden in memory");
-                return PassEnd::Failed;
+            let Err(error) = result else { continue };
+            warn!(%error, "deletion of a user failed; it stays hidden in memory");
+            end = PassEnd::Failed;
+            // What is damaged is damaged for this user; anything else is likely to be for all.
+            if !matches!(error, StoreError::Corrupt(_)) {
+                break;
             }
         }
-        PassEnd::Done
+        end
     }
 
     /// Frees what is in memory of a deleted user, then removes the rows. Every state that the

@@ -57,7 +57,8 @@ impl Rounds {
     /// Waits until everything that was dirty when it was called is in the store.
     ///
     /// # Errors
-    /// Where the first pass that began after the call failed; the changes stay dirty.
+    /// Where the first pass that began after the call failed, or the flusher has ended; the changes
+    /// stay dirty.
     pub async fn flushed(&self) -> Result<(), FlushFailed> {
         // The change was made under a shard's lock before this load. A pass that collects after
         // that took its number before it took the lock: either it is seen here, or the next is.
@@ -120,5 +121,11 @@ impl Rounds {
                 ended.succeeded = number;
             }
         });
+    }
+
+    /// No pass will follow: who waits, now or later, is told so.
+    pub(super) fn close(&self) {
+        self.shared.failing.store(true, Ordering::Relaxed);
+        self.shared.ended.send_modify(|ended| ended.number = u64::MAX);
     }
 }

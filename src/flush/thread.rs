@@ -26,10 +26,10 @@ impl FlushThread {
     pub fn spawn(flusher: Flusher) -> io::Result<Self> {
         let rounds = Rounds::default();
         let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
-        let passes = rounds.clone();
+        let passes = Closing(rounds.clone());
         let thread = std::thread::Builder::new()
             .name("flusher".to_owned())
-            .spawn(move || runtime.block_on(run(&flusher, &passes)))?;
+            .spawn(move || runtime.block_on(run(&flusher, &passes.0)))?;
         Ok(Self { rounds, thread })
     }
 
@@ -44,6 +44,15 @@ impl FlushThread {
         if self.thread.join().is_err() {
             error!("the flusher's thread had panicked");
         }
+    }
+}
+
+/// Tells whoever waits for a pass that none will come, however the thread ends.
+struct Closing(Rounds);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -65,9 +74,13 @@ async fn passes(flusher: &Flusher, rounds: &Rounds) {
         let complete = rounds.begin() || pressed;
         let scope = if complete { Scope::Everything } else { Scope::Due };
         let end = flusher.pass(scope).await;
-        rounds.end(complete, end == PassEnd::Done);
+        rounds.end(complete && end != PassEnd::Cut, end != PassEnd::Failed);
         match end {
             PassEnd::Done => backoff.succeeded(),
+            PassEnd::Cut => {
+                backoff.succeeded();
+                rounds.nudge();
+            }
             PassEnd::Failed => {
                 let _ = time::timeout(backoff.next_delay(), rounds.stopped()).await;
             }
