@@ -21,7 +21,7 @@ use crate::{
 const KEYS_PER_LOAD_MAX: usize = 256;
 /// Keys that wait to be loaded, beyond which callers are refused.
 const KEYS_WAITING_MAX: usize = 65_536;
-/// A load that takes longer has failed.
+/// A load that takes longer has failed, and so has one that waited longer for its turn.
 pub(super) const LOAD_DEADLINE: Duration = Duration::from_secs(5);
 /// How often a load is begun anew because its key was touched meanwhile.
 const LOAD_ATTEMPTS_MAX: usize = 64;
@@ -103,7 +103,7 @@ impl Loader {
     }
 }
 
-/// The error of a read that took longer than [`LOAD_DEADLINE`].
+/// What a read that passed its deadline has failed with.
 pub(super) fn late() -> StoreError {
     StoreError::Unavailable(format!("no answer within {LOAD_DEADLINE:?}"))
 }
@@ -115,7 +115,10 @@ pub(super) async fn landed(loading: Loading) -> Result<Outcome, Error> {
 
 impl Shared {
     async fn fly(&self, mut keys: Vec<Key>) {
-        let Ok(_permit) = self.permits.acquire().await else { return };
+        let Ok(Ok(_permit)) = timeout(LOAD_DEADLINE, self.permits.acquire()).await else {
+            // Those ahead hang: whoever waits behind them is told, not kept.
+            return self.fail_each(keys, &Error::TooManyLoads);
+        };
         self.metrics.loads_in_flight.inc();
         for _ in 0..LOAD_ATTEMPTS_MAX {
             keys = self.attempt(keys).await;
@@ -124,9 +127,7 @@ impl Shared {
             }
         }
         self.metrics.loads_in_flight.dec();
-        for key in keys {
-            self.fail(&key, &Error::TooManyLoads);
-        }
+        self.fail_each(keys, &Error::TooManyLoads);
     }
 
     /// Loads what is still absent; returns the keys that have to be tried again.
@@ -226,6 +227,12 @@ impl Shared {
         for ticket in tickets {
             let key = ticket.key();
             self.cache.abandon_load(ticket);
+            self.fail(&key, error);
+        }
+    }
+
+    fn fail_each(&self, keys: Vec<Key>, error: &Error) {
+        for key in keys {
             self.fail(&key, error);
         }
     }
