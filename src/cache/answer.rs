@@ -31,7 +31,8 @@ pub struct Done {
     pub changed: bool,
     /// What became of the mention.
     pub outcome: Option<MentionOutcome>,
-    /// The store does not have this state yet: a crash may take it back (I8).
+    /// The store does not have this state yet, or not that its user was deleted: a crash may take
+    /// it back (I8).
     pub unflushed: bool,
 }
 

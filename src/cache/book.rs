@@ -98,17 +98,17 @@ impl Book {
         now: &Now,
         leftovers: &mut Leftovers,
     ) -> Outcome {
-        let Access::Update(update) = access else { return Ok(seen(state)) };
+        let Access::Update(update) = access else { return Ok(self.seen(key, state)) };
         if update.guard.check(state).is_err() {
-            let unflushed = state.holder_mark();
-            return Err(Refusal::Mismatch { view: state.view(), unflushed });
+            let Done { view, unflushed, .. } = self.seen(key, state);
+            return Err(Refusal::Mismatch { view, unflushed });
         }
         let Some(version) = now.next_version(self.last, state.version()) else {
-            return self.refuse_change(state, update, Refusal::ClockCeiling);
+            return self.refuse_change(key, state, update, Refusal::ClockCeiling);
         };
         let was_dirty = state.holder_mark();
         if !was_dirty && !self.places.try_take() {
-            return self.refuse_change(state, update, Refusal::DirtyLimit);
+            return self.refuse_change(key, state, update, Refusal::DirtyLimit);
         }
         let done = self.change(key, state, update, version, leftovers);
         match (was_dirty, done.changed) {
@@ -140,17 +140,39 @@ impl Book {
         // Deleting and starting anew replace the state, and with it the mark.
         state.set_holder_mark(was_dirty || transition.changed);
         self.extra_bytes = self.extra_bytes + state.extra_bytes() - bytes;
-        Done { previous, changed: transition.changed, outcome: transition.outcome, ..seen(state) }
+        let seen = self.seen(key, state);
+        Done { previous, changed: transition.changed, outcome: transition.outcome, ..seen }
     }
 
     /// Refuses, unless the update would change nothing anyway.
-    fn refuse_change(&mut self, state: &ReadState, update: &Update, why: Refusal) -> Outcome {
+    fn refuse_change(
+        &mut self,
+        key: &Key,
+        state: &ReadState,
+        update: &Update,
+        why: Refusal,
+    ) -> Outcome {
         let transition = state.clone().apply(&update.operation);
         if transition.changed {
             self.dirty_refused += u64::from(why == Refusal::DirtyLimit);
             return Err(why);
         }
-        Ok(Done { outcome: transition.outcome, ..seen(state) })
+        Ok(Done { outcome: transition.outcome, ..self.seen(key, state) })
+    }
+
+    fn seen(&self, key: &Key, state: &ReadState) -> Done {
+        Done {
+            view: state.view(),
+            previous: Previous::of(state),
+            changed: false,
+            outcome: None,
+            unflushed: state.holder_mark() || self.deletions.contains_key(&key.user),
+        }
+    }
+
+    /// Whether the store has all there is to know of a key that is not being loaded.
+    pub fn is_flushed(&self, key: &Key) -> bool {
+        !self.dirty.contains(key) && !self.deletions.contains_key(&key.user)
     }
 
     /// The state of this key was deleted with its user.
@@ -175,15 +197,5 @@ impl Previous {
             mention_count: state.mention_count(),
             marked_unread: state.marked_unread(),
         }
-    }
-}
-
-fn seen(state: &ReadState) -> Done {
-    Done {
-        view: state.view(),
-        previous: Previous::of(state),
-        changed: false,
-        outcome: None,
-        unflushed: state.holder_mark(),
     }
 }

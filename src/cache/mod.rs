@@ -131,6 +131,12 @@ impl Cache {
         });
     }
 
+    /// Whether the store has whatever was answered of `key` until now. False too where it was
+    /// changed again since and that is not written.
+    pub fn is_flushed(&self, key: &Key) -> bool {
+        self.with(key.user, |shard, _| shard.book.is_flushed(key))
+    }
+
     /// The user's states above `after` that the store does not have, of the next `limit` keys: at
     /// least one, at most [`KEYS_PER_HOLD_MAX`].
     pub fn overlay(&self, user: UserId, after: Option<Key>, limit: usize) -> Overlay {

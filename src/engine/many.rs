@@ -42,8 +42,9 @@ impl Engine {
             outcomes[place] = Some(outcome);
         }
         let missing = || Err(Error::TooManyLoads);
+        let keys = accesses.iter().map(|(key, _)| *key);
         let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing));
-        self.all_when_durable(outcomes).await
+        self.all_when_durable(keys.zip(outcomes)).await
     }
 
     /// Does what is in memory. Behind an access that has to wait, those that are ordered after it
@@ -139,20 +140,23 @@ impl Engine {
 
     async fn all_when_durable(
         &self,
-        outcomes: impl Iterator<Item = Result<Outcome, Error>>,
+        outcomes: impl Iterator<Item = (Key, Result<Outcome, Error>)>,
     ) -> Vec<Result<Done, Error>> {
-        let outcomes: Vec<Result<Concluded, Error>> =
-            outcomes.map(|outcome| outcome.map(concluded)).collect();
-        let unflushed = outcomes.iter().flatten().any(Concluded::is_unflushed);
+        let outcomes: Vec<(Key, Result<Concluded, Error>)> =
+            outcomes.map(|(key, outcome)| (key, outcome.map(concluded))).collect();
+        let unflushed = outcomes
+            .iter()
+            .filter_map(|(_, outcome)| outcome.as_ref().ok())
+            .any(Concluded::is_unflushed);
         let durable = if self.settings.durability == Durability::Store && unflushed {
             self.flushed().await
         } else {
             Ok(())
         };
-        let conclude = |outcome: Result<Concluded, Error>| {
+        let conclude = |(key, outcome): (Key, Result<Concluded, Error>)| {
             let outcome = outcome?;
             if outcome.is_unflushed() {
-                durable.clone()?;
+                self.confirmed(&key, durable.clone())?;
             }
             outcome.into_result()
         };

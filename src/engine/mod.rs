@@ -90,8 +90,8 @@ impl Engine {
     /// # Errors
     /// [`Error::Mismatch`] for a guard, else that it could not be done or not be made durable.
     pub async fn update(&self, key: Key, update: Update) -> Result<Done, Error> {
-        let outcome = self.attempt(key, Access::Update(update)).await;
-        self.when_durable(outcome).await
+        let outcome = self.attempt(key, Access::Update(update)).await?;
+        self.when_durable(key, outcome).await
     }
 
     /// The state; of version 0, or a tombstone, where there is none.
@@ -99,8 +99,8 @@ impl Engine {
     /// # Errors
     /// That it could not be loaded.
     pub async fn read(&self, key: Key) -> Result<Done, Error> {
-        let outcome = self.attempt(key, Access::Read).await;
-        self.when_durable(outcome).await
+        let outcome = self.attempt(key, Access::Read).await?;
+        self.when_durable(key, outcome).await
     }
 
     /// Does what is asked of one state, waiting for a place among the dirty ones while the store
@@ -121,9 +121,15 @@ impl Engine {
 
     /// Waits for the flusher where that is likely to free places; whether it did.
     async fn place_freed(&self, deadline: Instant) -> bool {
-        !self.rounds.is_failing()
-            && Instant::now() < deadline
-            && matches!(timeout_at(deadline, self.rounds.flushed()).await, Ok(Ok(())))
+        if self.rounds.is_failing() || Instant::now() >= deadline {
+            return false;
+        }
+        match timeout_at(deadline, self.rounds.flushed()).await {
+            Ok(Ok(())) => true,
+            // Some rows may have failed and the others have left their places.
+            Ok(Err(_)) => self.cache.dirty() < self.cache.sizing().dirty_limit,
+            Err(_) => false,
+        }
     }
 
     fn nudge_if_pressed(&self, outcome: &Outcome) {
@@ -134,12 +140,18 @@ impl Engine {
     }
 
     /// Shows an outcome once a crash cannot take it back (I8), as far as the durability asks.
-    async fn when_durable(&self, outcome: Result<Outcome, Error>) -> Result<Done, Error> {
-        let result = concluded(outcome?);
-        if self.settings.durability == Durability::Store && result.is_unflushed() {
-            self.flushed().await?;
+    async fn when_durable(&self, key: Key, outcome: Outcome) -> Result<Done, Error> {
+        let concluded = concluded(outcome);
+        if self.settings.durability == Durability::Store && concluded.is_unflushed() {
+            let flushed = self.flushed().await;
+            self.confirmed(&key, flushed)?;
         }
-        result.into_result()
+        concluded.into_result()
+    }
+
+    /// What a pass that failed means for `key`: nothing, where it is others that were not written.
+    fn confirmed(&self, key: &Key, flushed: Result<(), Error>) -> Result<(), Error> {
+        flushed.or_else(|error| if self.cache.is_flushed(key) { Ok(()) } else { Err(error) })
     }
 
     async fn flushed(&self) -> Result<(), Error> {

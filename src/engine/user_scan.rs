@@ -38,7 +38,7 @@ pub(super) struct Step {
     pub version: Version,
     /// When the user was last deleted as a whole.
     pub deleted_at: Option<Version>,
-    /// Some of the rows are not in the store yet (I8).
+    /// Some of the rows, or that the user was deleted, are not in the store yet (I8).
     pub unflushed: bool,
 }
 
@@ -68,7 +68,7 @@ impl<'a> UserScan<'a> {
         };
         self.next = end.map(Some);
         Ok(Some(Step {
-            unflushed: !overlay.rows.is_empty(),
+            unflushed: !overlay.rows.is_empty() || overlay.deleted_at.is_some(),
             version: overlay.version,
             deleted_at: overlay.deleted_at.max(page.deleted_at),
             rows: merge(page.rows, overlay, end),

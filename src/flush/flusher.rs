@@ -47,6 +47,8 @@ pub enum PassEnd {
     Done,
     /// Nothing failed, but so much came up meanwhile that it ended before it had everything.
     Cut,
+    /// The store is well but did not take some rows or deletions. They stay dirty, no others.
+    Refused,
     /// The store took less than that; the rest stays dirty.
     Failed,
 }
@@ -99,7 +101,8 @@ impl Flusher {
         let deleted = self.delete_users().await;
         let mut collected = Collected::default();
         let written = self.pass_shards(changed_before_ms, &mut collected).await;
-        let refused = self.put_back(&collected.refused);
+        let refused =
+            if self.put_back(&collected.refused) { PassEnd::Refused } else { PassEnd::Done };
         deleted.max(written).max(refused)
     }
 
@@ -169,7 +172,8 @@ impl Flusher {
             Err(error) => {
                 warn!(%error, rows = keys.len(), "commit failed; its rows stay dirty");
                 self.metrics.flush.failures.inc();
-                self.put_back(&keys)
+                self.put_back(&keys);
+                PassEnd::Failed
             }
         }
     }
@@ -201,17 +205,14 @@ impl Flusher {
         }
     }
 
-    /// Makes rows that were not written wait for the next pass.
-    fn put_back(&self, keys: &[(Key, Version)]) -> PassEnd {
-        if keys.is_empty() {
-            return PassEnd::Done;
-        }
+    /// Makes rows that were not written wait for the next pass; whether there are any.
+    fn put_back(&self, keys: &[(Key, Version)]) -> bool {
         let now_ms = self.clock.elapsed_ms();
         for (key, version) in keys {
             self.cache.settle(key, *version, false, now_ms);
         }
         self.metrics.flush.retries.inc_by(keys.len() as u64);
-        PassEnd::Failed
+        !keys.is_empty()
     }
 
     async fn delete_users(&self) -> PassEnd {
@@ -226,11 +227,11 @@ impl Flusher {
             );
             let Err(error) = result else { continue };
             warn!(%error, "deletion of a user failed; it stays hidden in memory");
-            end = PassEnd::Failed;
-            // What is damaged is damaged for this user; anything else is likely to be for all.
+            // What is damaged is so for this user; anything else is likely to be so for all.
             if !matches!(error, StoreError::Corrupt(_)) {
-                break;
+                return PassEnd::Failed;
             }
+            end = PassEnd::Refused;
         }
         end
     }

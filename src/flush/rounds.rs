@@ -7,6 +7,8 @@ use std::sync::{
 
 use tokio::sync::{Notify, watch};
 
+use super::PassEnd;
+
 /// The pass that would have written the caller's change did not: the store refused or failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the store did not take the change")]
@@ -57,8 +59,8 @@ impl Rounds {
     /// Waits until everything that was dirty when it was called is in the store.
     ///
     /// # Errors
-    /// Where the first pass that began after the call failed, or the flusher has ended; the changes
-    /// stay dirty.
+    /// Where the first pass that began after the call did not write everything, or the flusher has
+    /// ended; what it did not write stays dirty.
     pub async fn flushed(&self) -> Result<(), FlushFailed> {
         // The change was made under a shard's lock before this load. A pass that collects after
         // that took its number before it took the lock: either it is seen here, or the next is.
@@ -78,7 +80,7 @@ impl Rounds {
         self.shared.nudge.notify_one();
     }
 
-    /// Whether the last pass failed: waiting for the next is likely to be in vain.
+    /// Whether the store failed in the last pass: waiting for the next is likely to be in vain.
     pub fn is_failing(&self) -> bool {
         self.shared.failing.load(Ordering::Relaxed)
     }
@@ -110,16 +112,15 @@ impl Rounds {
         self.shared.wanted.load(Ordering::SeqCst) > self.shared.ended.borrow().number
     }
 
-    pub(super) fn end(&self, complete: bool, succeeded: bool) {
+    /// Ends a pass; `complete` where it was to take everything.
+    pub(super) fn end(&self, complete: bool, end: PassEnd) {
         let number = self.shared.begun.load(Ordering::SeqCst);
-        self.shared.failing.store(!succeeded, Ordering::Relaxed);
-        self.shared.ended.send_modify(|ended| {
-            if complete || !succeeded {
-                ended.number = number;
-            }
-            if complete && succeeded {
-                ended.succeeded = number;
-            }
+        self.shared.failing.store(end == PassEnd::Failed, Ordering::Relaxed);
+        self.shared.ended.send_modify(|ended| match end {
+            PassEnd::Done if complete => *ended = Ended { number, succeeded: number },
+            // Who waits for a pass that ended early waits for the next.
+            PassEnd::Done | PassEnd::Cut => {}
+            PassEnd::Refused | PassEnd::Failed => ended.number = number,
         });
     }
 

@@ -66,26 +66,36 @@ async fn run(flusher: &Flusher, rounds: &Rounds) {
 
 async fn passes(flusher: &Flusher, rounds: &Rounds) {
     let mut backoff = Backoff::default();
+    let mut pause = TICK;
     while !rounds.is_stopping() {
         let pressed = flusher.is_pressed();
-        if !pressed {
-            let _ = time::timeout(TICK, rounds.nudged()).await;
+        if !pressed || pause != TICK {
+            let _ = time::timeout(pause, rounds.nudged()).await;
         }
         let complete = rounds.begin() || pressed;
         let scope = if complete { Scope::Everything } else { Scope::Due };
         let end = flusher.pass(scope).await;
-        rounds.end(complete && end != PassEnd::Cut, end != PassEnd::Failed);
-        match end {
-            PassEnd::Done => backoff.succeeded(),
-            PassEnd::Cut => {
-                backoff.succeeded();
-                rounds.nudge();
-            }
-            PassEnd::Failed => {
-                let _ = time::timeout(backoff.next_delay(), rounds.stopped()).await;
-            }
+        rounds.end(complete, end);
+        pause = pause_after(end, &mut backoff);
+        if end == PassEnd::Failed {
+            // Nobody can hasten a store that is not well.
+            let _ = time::timeout(pause, rounds.stopped()).await;
+            pause = TICK;
         }
     }
+}
+
+/// How long to wait for a nudge before the next pass.
+fn pause_after(end: PassEnd, backoff: &mut Backoff) -> Duration {
+    match end {
+        PassEnd::Done => backoff.succeeded(),
+        PassEnd::Cut => {
+            backoff.succeeded();
+            return Duration::ZERO;
+        }
+        PassEnd::Refused | PassEnd::Failed => return backoff.next_delay(),
+    }
+    TICK
 }
 
 async fn keep_ceiling(flusher: &Flusher) {

@@ -65,7 +65,7 @@ async fn scenario_39_only_the_failed_rows_of_a_batch_are_retried() {
         }
         scene.faults.fail_keys(failing);
         for _ in 0..3 {
-            assert_eq!(scene.pass(Scope::Everything).await, PassEnd::Failed);
+            assert_eq!(scene.pass(Scope::Everything).await, PassEnd::Refused);
             assert_eq!(scene.cache.dirty(), failing.len(), "batches of {batch_rows}");
             scene.cache.self_check();
         }
@@ -100,7 +100,7 @@ async fn a_deletion_that_fails_keeps_no_row_from_being_written() {
     scene.cache.delete_user(user(1), &scene.clock.now()).expect("a place");
     scene.update(key(2, 1), mention(10)).await;
     scene.faults.fail_next(Call::LoadUser, ALWAYS, StoreError::Corrupt("user 1".to_owned()));
-    assert_eq!(scene.pass(Scope::Everything).await, PassEnd::Failed);
+    assert_eq!(scene.pass(Scope::Everything).await, PassEnd::Refused);
     assert!(scene.stored(key(2, 1)).await.is_some());
     assert!(!scene.read(key(1, 1)).await.exists(), "it stays hidden");
     scene.faults.heal();
