@@ -106,17 +106,18 @@ impl Cache {
     }
 
     /// Moves due states of shard `index` into a commit; see [`KEYS_PER_HOLD_MAX`] for `limit`.
+    /// Whether more may be due: not every state that was looked at is a row.
     pub fn collect_due(
         &self,
         index: usize,
         changed_before_ms: u64,
         limit: usize,
         rows: &mut Vec<(Key, ReadState)>,
-    ) {
+    ) -> bool {
         let limit = limit.min(KEYS_PER_HOLD_MAX);
         self.with_index(index, |shard, leftovers| {
-            shard.collect_due(changed_before_ms, limit, rows, leftovers);
-        });
+            shard.collect_due(changed_before_ms, limit, rows, leftovers)
+        })
     }
 
     /// Number of shards, for [`Self::collect_due`].

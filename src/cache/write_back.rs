@@ -12,16 +12,17 @@ use crate::{
 
 impl Shard {
     /// Moves up to `limit` due states into a commit: evicted ones, then those first changed
-    /// before `changed_before_ms`. Each stays in memory until it is settled (I3).
+    /// before `changed_before_ms`. Each stays in memory until it is settled (I3). Whether more may
+    /// be due, which the number of rows does not tell: what a deletion hides is no row.
     pub fn collect_due(
         &mut self,
         changed_before_ms: u64,
         limit: usize,
         rows: &mut Vec<(Key, ReadState)>,
         leftovers: &mut Leftovers,
-    ) {
+    ) -> bool {
         for _ in 0..limit {
-            let Some(key) = self.book.dirty.take_due(changed_before_ms) else { return };
+            let Some(key) = self.book.dirty.take_due(changed_before_ms) else { return false };
             let Some(state) = self.find(&key) else { continue };
             if self.book.is_hidden(&key, state.version()) {
                 // It goes nowhere after all.
@@ -33,6 +34,7 @@ impl Shard {
             row.set_holder_mark(false);
             rows.push((key, row));
         }
+        true
     }
 
     /// A commit of `key` at `version` ended. It is clean only if that is still its version (I4).
@@ -190,6 +192,23 @@ mod tests {
         }
         assert_eq!(purge(&mut shard, deletion, after), None);
         assert_eq!(shard.deletions().collect::<Vec<_>>(), [deletion]);
+    }
+
+    #[test]
+    fn hidden_states_are_no_rows_but_more_may_be_due_behind_them() {
+        let user = UserId::new(1).unwrap();
+        let mut shard = shard_of(user, 2);
+        shard.delete_user(user, &NOW).unwrap();
+        let other = Key::channel(UserId::new(2).unwrap(), ChannelId::new(1).unwrap());
+        let ticket = shard.begin_load(other).unwrap();
+        shard.admit(ticket, None, &[increment()], &NOW, &mut Leftovers::default()).unwrap();
+        let mut rows = Vec::new();
+        let mut leftovers = Leftovers::default();
+        assert!(shard.collect_due(u64::MAX, 2, &mut rows, &mut leftovers));
+        assert_eq!(rows, []);
+        assert!(!shard.collect_due(u64::MAX, 2, &mut rows, &mut leftovers));
+        assert_eq!(rows.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [other]);
+        shard.self_check();
     }
 
     #[test]

@@ -128,22 +128,19 @@ impl Flusher {
     ) -> PassEnd {
         let most = self.cache.sizing().entries;
         let mut taken = 0;
-        while taken <= most {
+        let mut more = true;
+        while more && taken <= most {
             let rows = &mut collected.rows;
             let before = rows.len();
             let room = KEYS_PER_HOLD_MAX.min(self.settings.batch_rows - before);
-            self.cache.collect_due(shard, changed_before_ms, room, rows);
-            let more = rows.len() - before;
-            taken += more;
-            if rows.len() >= self.settings.batch_rows {
-                if self.commit(collected).await == PassEnd::Failed {
-                    return PassEnd::Failed;
-                }
-            } else if more < room {
-                return PassEnd::Done;
+            more = self.cache.collect_due(shard, changed_before_ms, room, rows);
+            taken += rows.len() - before;
+            let full = rows.len() >= self.settings.batch_rows;
+            if full && self.commit(collected).await == PassEnd::Failed {
+                return PassEnd::Failed;
             }
         }
-        PassEnd::Cut
+        if more { PassEnd::Cut } else { PassEnd::Done }
     }
 
     /// Commits what is collected. Fails only as a whole.
