@@ -14,9 +14,8 @@ use crate::{
 
 /// Rows that are looked at in one step of deleting a user.
 const DELETION_STEP_ROWS: usize = 1024;
-/// Tombstones removed in one step of expiry, and steps per turn.
+/// Tombstones removed in one step of expiry.
 const EXPIRY_STEP_ROWS: usize = 1024;
-const EXPIRY_STEPS_MAX: usize = 64;
 /// The part of their time that tombstones are kept beyond it.
 const EXPIRY_SLACK: u64 = 16;
 
@@ -184,6 +183,7 @@ impl Flusher {
         let now_ms = self.clock.elapsed_ms();
         let mut failed = report.failed;
         failed.sort_unstable();
+        let refused_before = refused.len();
         for (key, version) in keys {
             if failed.binary_search(key).is_ok() {
                 refused.push((*key, *version));
@@ -191,14 +191,11 @@ impl Flusher {
                 self.cache.settle(key, *version, true, now_ms);
             }
         }
-        self.metrics.flush.rows.inc_by((keys.len() - failed.len()) as u64);
-        if !failed.is_empty() {
+        let failed = refused.len() - refused_before;
+        self.metrics.flush.rows.inc_by((keys.len() - failed) as u64);
+        if failed > 0 {
             self.metrics.flush.failures.inc();
-            warn!(
-                rows = keys.len(),
-                failed = failed.len(),
-                "rows of a commit failed; they stay dirty"
-            );
+            warn!(rows = keys.len(), failed, "rows of a commit failed; they stay dirty");
         }
     }
 
@@ -253,27 +250,27 @@ impl Flusher {
         Ok(())
     }
 
-    /// Removes tombstones that were kept long enough.
+    /// Removes tombstones that were kept long enough; whether more of them may be left.
     ///
     /// # Errors
     /// Those of the store; the next turn goes on where this one ended.
-    pub async fn expire(&self) -> Result<(), StoreError> {
+    pub async fn expire(&self) -> Result<bool, StoreError> {
         let ttl_us = self.settings.tombstone_ttl_ms.saturating_mul(1000);
         // A little longer than deltas reach back, so that none that was begun in time misses one.
         let ttl_us = ttl_us.saturating_add(ttl_us / EXPIRY_SLACK);
         let before = Version::from_micros(self.clock.wall_us().saturating_sub(ttl_us));
-        let mut expired = 0;
-        for _ in 0..EXPIRY_STEPS_MAX {
-            let step = self.store.expire(before, EXPIRY_STEP_ROWS).await?;
-            expired += step;
-            if step < EXPIRY_STEP_ROWS {
-                break;
-            }
-        }
+        let started = Instant::now();
+        let expired = self.store.expire(before, EXPIRY_STEP_ROWS).await;
+        self.metrics.store.record(
+            StoreOperation::Expire,
+            started.elapsed(),
+            expired.as_ref().err().map(StoreError::kind),
+        );
+        let expired = expired?;
         if expired > 0 {
             info!(expired, "tombstones expired");
         }
-        Ok(())
+        Ok(expired >= EXPIRY_STEP_ROWS)
     }
 
     /// Keeps the clock's ceiling ahead of the versions.

@@ -112,8 +112,16 @@ async fn keep_expiring(flusher: &Flusher) {
     let mut ticks = time::interval(EXPIRY_EVERY);
     loop {
         ticks.tick().await;
-        if let Err(error) = flusher.expire().await {
-            warn!(%error, "tombstones could not be expired");
+        // As many steps as there is work: tombstones may come faster than one step a turn.
+        loop {
+            match flusher.expire().await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    warn!(%error, "tombstones could not be expired");
+                    break;
+                }
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ pub struct FlushMetrics {
     pub rows: IntCounter,
     /// Batches that failed as a whole, and batches of which rows failed.
     pub failures: IntCounter,
-    /// Rows written again after a failure.
+    /// Rows that were not written and go into another batch.
     pub retries: IntCounter,
     /// Time from collecting a batch to settling it.
     pub seconds: Histogram,
@@ -34,7 +34,7 @@ impl FlushMetrics {
             )?,
             retries: counter(
                 "readstates_flush_retries_total",
-                "Rows written again after a failure.",
+                "Rows that were not written and go into another batch.",
             )?,
             seconds: family::histogram(
                 registry,

@@ -13,7 +13,8 @@ pub(super) const BUCKETS_SECONDS: [f64; 16] = [
 ];
 
 /// The kinds of errors, as `StoreError::kind` names them.
-pub(super) const ERROR_KINDS: [&str; 4] = ["unavailable", "corrupt", "io", "closed"];
+pub(super) const ERROR_KINDS: [&str; 5] =
+    ["unavailable", "corrupt", "newer_format", "io", "closed"];
 
 /// What a store is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

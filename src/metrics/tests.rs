@@ -180,6 +180,7 @@ fn the_kinds_of_errors_are_those_of_the_store() {
     let errors = [
         StoreError::Unavailable(String::new()),
         StoreError::Corrupt(String::new()),
+        StoreError::NewerFormat(String::new()),
         StoreError::Io(std::sync::Arc::new(std::io::Error::other("disk"))),
         StoreError::Closed,
     ];
