@@ -55,8 +55,10 @@ impl Sizing {
         shards: Option<NonZeroUsize>,
         dirty_limit: Option<NonZeroUsize>,
     ) -> Self {
-        let entries = match dirty_limit {
-            Some(limit) => bytes.saturating_sub(limit.get() * DIRTY_BYTES) / ENTRY_BYTES,
+        // However high the limit, no more can be dirty than there is.
+        let all_dirty = bytes / (ENTRY_BYTES + DIRTY_BYTES);
+        let entries = match dirty_limit.map(|limit| limit.get().saturating_mul(DIRTY_BYTES)) {
+            Some(dirty_bytes) => (bytes.saturating_sub(dirty_bytes) / ENTRY_BYTES).max(all_dirty),
             None => bytes / (ENTRY_BYTES + DIRTY_BYTES / 2),
         };
         let entries = NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN);
@@ -118,6 +120,16 @@ mod tests {
             let sizing = Sizing::for_memory(bytes, None, None);
             assert!(sizing.bytes() <= bytes);
             assert!(sizing.bytes() > bytes / 10 * 9);
+        }
+    }
+
+    #[test]
+    fn a_dirty_limit_above_what_memory_holds_leaves_a_cache_that_may_be_all_dirty() {
+        for limit in [1 << 20, 1 << 22, usize::MAX] {
+            let sizing = Sizing::for_memory(128 << 20, None, NonZeroUsize::new(limit));
+            assert_eq!(sizing.dirty_limit, sizing.entries);
+            assert!(sizing.bytes() <= 128 << 20);
+            assert!(sizing.bytes() > (128 << 20) / 10 * 9);
         }
     }
 }
