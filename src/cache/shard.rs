@@ -158,7 +158,11 @@ impl Shard {
         let taken = self.resident.len_of_channels()
             + self.victims.len()
             + self.book.extra_bytes.div_ceil(ENTRY_BYTES);
-        if taken > self.sizing.channels { self.resident.pop_oldest_channel() } else { None }
+        if taken <= self.sizing.channels {
+            return None;
+        }
+        // Where other kinds' heap parts have taken all places of channels, they make room too.
+        self.resident.pop_oldest_channel().or_else(|| self.resident.pop_oldest_other_kind())
     }
 
     pub(super) fn purge_hidden(&mut self, key: &Key, leftovers: &mut Leftovers) {

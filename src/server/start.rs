@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::StartError;
 use crate::{
-    cache::{Cache, CacheCounts, ENTRY_BYTES, Sizing},
+    cache::{Cache, CacheCounts, DIRTY_BYTES, ENTRY_BYTES, Sizing},
     clock::Clock,
     config::{Config, Durability, StoreKind},
     engine::{self, Engine, EngineSettings},
@@ -127,7 +127,8 @@ fn snapshot(counts: &CacheCounts, sizing: &Sizing) -> CacheSnapshot {
     CacheSnapshot {
         entries: counts.entries as u64,
         capacity: sizing.entries as u64,
-        bytes: (counts.entries * ENTRY_BYTES + counts.extra_bytes) as u64,
+        bytes: (counts.entries * ENTRY_BYTES + counts.extra_bytes + counts.dirty * DIRTY_BYTES)
+            as u64,
         hits: counts.hits,
         misses: counts.misses,
         evictions_clean: counts.evictions_clean,
