@@ -48,6 +48,8 @@ pub enum Refusal {
     },
     /// As many states as are allowed wait for the store, and this is not one of them (I6).
     DirtyLimit,
+    /// The last flush is done: what changed now would be lost.
+    Closed,
     /// The clock's ceiling is reached: the store has not taken a higher one for long.
     ClockCeiling,
 }

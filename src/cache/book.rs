@@ -25,18 +25,38 @@ pub(super) struct DirtyPlaces {
     taken: AtomicUsize,
 }
 
+/// What stands for the number of places taken once no more are given.
+const CLOSED: usize = usize::MAX;
+
 impl DirtyPlaces {
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit, taken: AtomicUsize::new(0) })
     }
 
     pub fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
+        match self.taken.load(Ordering::Relaxed) {
+            CLOSED => 0,
+            taken => taken,
+        }
+    }
+
+    /// Gives no more places if none is taken; whether none is.
+    pub fn close_if_free(&self) -> bool {
+        let closed = self.taken.compare_exchange(0, CLOSED, Ordering::Relaxed, Ordering::Relaxed);
+        closed.is_ok() || closed == Err(CLOSED)
+    }
+
+    /// Why a place was refused.
+    pub fn refusal(&self) -> Refusal {
+        match self.taken.load(Ordering::Relaxed) {
+            CLOSED => Refusal::Closed,
+            _ => Refusal::DirtyLimit,
+        }
     }
 
     // Relaxed: the number guards memory, not other data; those are under the shard's lock.
     pub fn try_take(&self) -> bool {
-        let below = |taken| (taken < self.limit).then_some(taken + 1);
+        let below = |taken| (taken < self.limit).then(|| taken + 1);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).is_ok()
     }
 
@@ -108,7 +128,7 @@ impl Book {
         };
         let was_dirty = state.holder_mark();
         if !was_dirty && !self.places.try_take() {
-            return self.refuse_change(key, state, update, Refusal::DirtyLimit);
+            return self.refuse_change(key, state, update, self.places.refusal());
         }
         let done = self.change(key, state, update, version, leftovers);
         match (was_dirty, done.changed) {

@@ -191,6 +191,12 @@ impl Cache {
         self.places.taken()
     }
 
+    /// Takes no more changes if nothing is dirty; whether nothing is. From then on an update that
+    /// would change something is [`Refusal::Closed`].
+    pub fn close_if_clean(&self) -> bool {
+        self.places.close_if_free()
+    }
+
     /// Loads under way.
     pub fn loads(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().book.tickets.outstanding()).sum()

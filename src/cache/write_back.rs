@@ -86,8 +86,9 @@ impl Shard {
             now.next_version(self.book.last, Version::ZERO).ok_or(Refusal::ClockCeiling)?;
         // A deletion takes a dirty place: it too waits in memory for the store.
         if !self.book.deletions.contains_key(&user) && !self.book.places.try_take() {
-            self.book.dirty_refused += 1;
-            return Err(Refusal::DirtyLimit);
+            let why = self.book.places.refusal();
+            self.book.dirty_refused += u64::from(why == Refusal::DirtyLimit);
+            return Err(why);
         }
         self.book.last = version;
         self.book.deletions.insert(user, Deletion { version, purged: false });

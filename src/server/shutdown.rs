@@ -121,7 +121,9 @@ impl Stopping<'_> {
 async fn flush_all(parts: Parts, flush_timeout: Duration) -> Stopped {
     let deadline = Instant::now() + flush_timeout;
     let rounds = parts.flusher.rounds();
-    while parts.cache.dirty() > 0 {
+    // Calls that did not end in time go on. What they change is flushed, until nothing is left to
+    // flush; from then on they are refused, or they would acknowledge what the exit loses.
+    while !parts.cache.close_if_clean() {
         match timeout_at(deadline, rounds.flushed()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => sleep(FLUSH_RETRY).await,

@@ -267,3 +267,19 @@ fn a_hit_a_miss_and_an_absent_key_are_counted() {
     scene.cache.abandon_load(ticket);
     assert_eq!(scene.cache.loads(), 0);
 }
+
+#[test]
+fn a_cache_closes_only_when_clean_and_then_takes_no_change() {
+    let mut scene = Scene::new(8, 8);
+    scene.done(key(1, 1), &ack(10));
+    assert!(!scene.cache.close_if_clean());
+    scene.done(key(1, 2), &ack(10));
+    scene.flush();
+    assert!(scene.cache.close_if_clean());
+    assert_eq!(scene.access(key(1, 1), &ack(20)), Err(Refusal::Closed));
+    assert_eq!(scene.access(key(1, 3), &ack(20)), Err(Refusal::Closed));
+    assert_eq!(scene.delete_user(1), Err(Refusal::Closed));
+    assert!(!scene.done(key(1, 1), &ack(10)).changed, "what changes nothing is still answered");
+    assert!(scene.cache.close_if_clean());
+    assert_eq!(scene.cache.dirty(), 0);
+}
