@@ -42,7 +42,7 @@ impl Engine {
                 Err(refusal) => refusal,
             };
             if refusal != Refusal::DirtyLimit || !self.place_freed(deadline).await {
-                concluded(Err(refusal)).into_result()?;
+                self.counted(concluded(Err(refusal)).into_result())?;
             }
         }
     }

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt as _, stream};
+use tokio::time::Instant;
 
-use super::{Concluded, Durability, Engine, Error, concluded, load::landed};
+use super::{Concluded, DIRTY_WAIT_MAX, Durability, Engine, Error, concluded, load::landed};
 use crate::{
     cache::{Access, Done, KEYS_PER_HOLD_MAX, Outcome, Refusal},
     model::{Key, UserId},
@@ -38,7 +39,9 @@ impl Engine {
         order: Order,
     ) -> Vec<Result<Done, Error>> {
         let (mut outcomes, delayed) = self.access_present(accesses, order).await;
-        for (place, outcome) in self.access_delayed(delayed, order).await {
+        // One for the whole call: 10,000 items must not each wait in turn.
+        let deadline = Instant::now() + DIRTY_WAIT_MAX;
+        for (place, outcome) in self.access_delayed(delayed, order, deadline).await {
             outcomes[place] = Some(outcome);
         }
         let missing = || Err(Error::TooManyLoads);
@@ -85,9 +88,10 @@ impl Engine {
         &self,
         delayed: Vec<Delayed>,
         order: Order,
+        deadline: Instant,
     ) -> Vec<(usize, Result<Outcome, Error>)> {
         if order == Order::Any {
-            return self.load_together(delayed).await;
+            return self.load_together(delayed, deadline).await;
         }
         let mut by_user: HashMap<UserId, Vec<Delayed>> = HashMap::new();
         for access in delayed {
@@ -95,9 +99,9 @@ impl Engine {
         }
         let (single, several): (Vec<_>, Vec<_>) =
             by_user.into_values().partition(|accesses| accesses.len() == 1);
-        let mut outcomes = self.load_together(single.concat()).await;
+        let mut outcomes = self.load_together(single.concat(), deadline).await;
         self.prefetch(several.iter().flatten()).await;
-        let chains = several.into_iter().map(|accesses| self.access_in_turn(accesses));
+        let chains = several.into_iter().map(|accesses| self.access_in_turn(accesses, deadline));
         let mut chains = stream::iter(chains).buffer_unordered(CONCURRENT_USERS);
         while let Some(chain) = chains.next().await {
             outcomes.extend(chain);
@@ -106,14 +110,18 @@ impl Engine {
     }
 
     /// Accesses whose keys may be loaded in any order.
-    async fn load_together(&self, delayed: Vec<Delayed>) -> Vec<(usize, Result<Outcome, Error>)> {
+    async fn load_together(
+        &self,
+        delayed: Vec<Delayed>,
+        deadline: Instant,
+    ) -> Vec<(usize, Result<Outcome, Error>)> {
         let accesses = delayed.iter().map(|delayed| (delayed.key, delayed.access));
         let loading = self.loader.submit(accesses);
         let mut outcomes = Vec::with_capacity(delayed.len());
         for (delayed, loading) in delayed.into_iter().zip(loading) {
             let mut outcome = landed(loading).await;
             if matches!(outcome, Ok(Err(Refusal::DirtyLimit))) {
-                outcome = self.attempt(delayed.key, delayed.access).await;
+                outcome = self.attempt(delayed.key, delayed.access, deadline).await;
             }
             outcomes.push((delayed.place, outcome));
         }
@@ -130,10 +138,14 @@ impl Engine {
         }
     }
 
-    async fn access_in_turn(&self, accesses: Vec<Delayed>) -> Vec<(usize, Result<Outcome, Error>)> {
+    async fn access_in_turn(
+        &self,
+        accesses: Vec<Delayed>,
+        deadline: Instant,
+    ) -> Vec<(usize, Result<Outcome, Error>)> {
         let mut outcomes = Vec::with_capacity(accesses.len());
         for Delayed { place, key, access } in accesses {
-            outcomes.push((place, self.attempt(key, access).await));
+            outcomes.push((place, self.attempt(key, access, deadline).await));
         }
         outcomes
     }
@@ -160,6 +172,6 @@ impl Engine {
             }
             outcome.into_result()
         };
-        outcomes.into_iter().map(conclude).collect()
+        outcomes.into_iter().map(|outcome| self.counted(conclude(outcome))).collect()
     }
 }

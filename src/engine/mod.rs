@@ -31,7 +31,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// How long an update waits for a place among the dirty states while the store takes them.
+/// How long a call waits for a place among the dirty states while the store takes them.
 const DIRTY_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// What an acknowledgement means.
@@ -90,8 +90,9 @@ impl Engine {
     /// # Errors
     /// [`Error::Mismatch`] for a guard, else that it could not be done or not be made durable.
     pub async fn update(&self, key: Key, update: Update) -> Result<Done, Error> {
-        let outcome = self.attempt(key, Access::Update(update)).await?;
-        self.when_durable(key, outcome).await
+        let deadline = Instant::now() + DIRTY_WAIT_MAX;
+        let outcome = self.attempt(key, Access::Update(update), deadline).await;
+        self.answer(key, outcome).await
     }
 
     /// The state; of version 0, or a tombstone, where there is none.
@@ -99,14 +100,30 @@ impl Engine {
     /// # Errors
     /// That it could not be loaded.
     pub async fn read(&self, key: Key) -> Result<Done, Error> {
-        let outcome = self.attempt(key, Access::Read).await?;
-        self.when_durable(key, outcome).await
+        let outcome = self.attempt(key, Access::Read, Instant::now()).await;
+        self.answer(key, outcome).await
     }
 
-    /// Does what is asked of one state, waiting for a place among the dirty ones while the store
-    /// takes them.
-    async fn attempt(&self, key: Key, access: Access) -> Result<Outcome, Error> {
-        let deadline = Instant::now() + DIRTY_WAIT_MAX;
+    async fn answer(&self, key: Key, outcome: Result<Outcome, Error>) -> Result<Done, Error> {
+        self.counted(match outcome {
+            Ok(outcome) => self.when_durable(key, outcome).await,
+            Err(error) => Err(error),
+        })
+    }
+
+    /// The same result; counted where a bound refused it.
+    fn counted(&self, result: Result<Done, Error>) -> Result<Done, Error> {
+        match result {
+            Err(Error::DirtyLimit) => self.metrics.rejections.dirty_limit.inc(),
+            Err(Error::TooManyLoads) => self.metrics.rejections.too_many_requests.inc(),
+            _ => {}
+        }
+        result
+    }
+
+    /// Does what is asked of one state, waiting for a place among the dirty ones until `deadline`
+    /// while the store takes them.
+    async fn attempt(&self, key: Key, access: Access, deadline: Instant) -> Result<Outcome, Error> {
         loop {
             let outcome = match self.cache.access(&key, &access, &self.clock.now()) {
                 Some(outcome) => outcome,

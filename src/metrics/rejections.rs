@@ -1,4 +1,4 @@
-//! Calls refused because a stated bound is reached, by reason.
+//! Calls and items refused because a stated bound is reached, by reason.
 
 use prometheus::{IntCounter, Registry};
 
@@ -22,7 +22,7 @@ impl RejectionMetrics {
         let rejected = family::counters(
             registry,
             "readstates_requests_rejected_total",
-            "Calls refused because a bound is reached.",
+            "Calls, and items of calls, refused because a bound is reached.",
             &["reason"],
         )?;
         let reason = |label: &str| rejected.get_metric_with_label_values(&[label]);
