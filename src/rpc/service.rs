@@ -125,6 +125,8 @@ impl ReadStatesService for Service {
 
     async fn reset(&self, request: Request<proto::ResetRequest>) -> Answer<proto::ResetResponse> {
         let (state, done) = self.update(decode::reset(request.get_ref())).await?;
+        // A tombstone is not shown: there is no state to reset.
+        let state = state.filter(|state| !state.deleted);
         Ok(Response::new(proto::ResetResponse { state, changed: done.changed }))
     }
 
