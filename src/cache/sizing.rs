@@ -6,8 +6,9 @@
 
 use std::num::NonZeroUsize;
 
-/// Entries per shard where their number is chosen for the caller: 7/16 of 2^16 buckets.
-pub const SHARD_ENTRIES: usize = 28_672;
+/// Entries per shard where their number is chosen for the caller: 7/16 of 2^16 buckets, short of
+/// the one that goes in before another leaves.
+pub const SHARD_ENTRIES: usize = 28_671;
 /// Memory of a clean entry without an extra part.
 pub const ENTRY_BYTES: usize = 107;
 /// Memory of a dirty entry beyond that: its place in the dirty index (about 70), in the queue of
@@ -78,9 +79,10 @@ impl Sizing {
 }
 
 /// The capacity to build a table with that stays flat under churn at `entries`: 7/8 of the power
-/// of two of which `entries` is at most 7/16.
+/// of two of which `entries` and one more, as an entry goes in before another leaves, are at most
+/// 7/16.
 pub(super) fn table_capacity(entries: usize) -> NonZeroUsize {
-    let buckets = (entries.max(1) * 16).div_ceil(7).next_power_of_two().max(8);
+    let buckets = ((entries + 1) * 16).div_ceil(7).next_power_of_two().max(8);
     NonZeroUsize::new(buckets / 8 * 7).unwrap_or(NonZeroUsize::MIN)
 }
 
@@ -94,7 +96,7 @@ mod tests {
 
     #[test]
     fn shards_sum_up_to_the_capacity() {
-        for n in [2, 3, 17, 2_000, 28_672, 28_673, 1_000_000] {
+        for n in [2, 3, 17, 2_000, SHARD_ENTRIES, SHARD_ENTRIES + 1, 1_000_000] {
             for shards in [None, NonZeroUsize::new(1), NonZeroUsize::new(7)] {
                 let sizing = Sizing::for_entries(NonZeroUsize::new(n).unwrap(), shards, None);
                 let sum: usize = (0..sizing.shards)
@@ -109,9 +111,21 @@ mod tests {
 
     #[test]
     fn a_full_automatic_shard_fills_a_table_of_64_ki_buckets() {
-        assert_eq!(entries(28_672 * 4).shards, 4);
+        assert_eq!(entries(SHARD_ENTRIES * 4).shards, 4);
         assert_eq!(table_capacity(SHARD_ENTRIES).get(), 57_344);
         assert_eq!(table_capacity(SHARD_ENTRIES + 1).get(), 114_688);
+        let full = entries(SHARD_ENTRIES).of_shard(0);
+        assert_eq!(table_capacity(full.channels).get(), 57_344);
+        assert_eq!(table_capacity(full.other_kinds).get(), 3_584);
+    }
+
+    /// A table that has to make room grows, unless what it holds with the newcomer is at most half
+    /// of its capacity: then it tidies up in place.
+    #[test]
+    fn no_table_grows_under_churn() {
+        for entries in (0..5_000).chain(28_600..28_700) {
+            assert!(entries < table_capacity(entries).get() / 2, "{entries} entries");
+        }
     }
 
     #[test]
