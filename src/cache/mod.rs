@@ -173,7 +173,25 @@ impl Cache {
     /// The deletions of users that the store has not confirmed. One is left out while something of
     /// its user from before it is dirty in memory or in a commit: that could come back behind it.
     pub fn deletions(&self) -> Vec<UserDeletion> {
-        self.shards.iter().flat_map(|shard| shard.lock().deletions().collect::<Vec<_>>()).collect()
+        self.offered_deletions().0
+    }
+
+    /// [`Self::deletions`], and whether any was left out.
+    pub fn offered_deletions(&self) -> (Vec<UserDeletion>, bool) {
+        let mut offered = Vec::new();
+        let mut withheld = false;
+        for shard in &self.shards {
+            // One hold for both: a deletion is in one of them.
+            let shard = shard.lock();
+            offered.extend(shard.deletions());
+            withheld |= shard.withholds_deletions();
+        }
+        (offered, withheld)
+    }
+
+    /// Whether a deletion of the user waits for the store.
+    pub fn is_deletion_pending(&self, user: UserId) -> bool {
+        self.with(user, |shard, _| shard.book.deletions.contains_key(&user))
     }
 
     /// The store has confirmed a deletion.

@@ -135,6 +135,11 @@ impl Shard {
             .map(|(user, deletion)| UserDeletion { user: *user, version: deletion.version })
     }
 
+    /// Whether there are deletions that [`Self::deletions`] leaves out.
+    pub fn withholds_deletions(&self) -> bool {
+        self.deletions().count() < self.book.deletions.len()
+    }
+
     /// The store has confirmed a deletion: unless there is a newer one, nothing needs hiding.
     /// A load under way may have read a row before the store deleted it: it is void (I5).
     pub fn settle_deletion(&mut self, deletion: UserDeletion) {
@@ -189,10 +194,11 @@ mod tests {
         for left in [2, 0] {
             after = purge(&mut shard, deletion, after);
             assert_eq!(shard.book.dirty.len(), left);
-            assert_eq!(shard.deletions().count(), 0);
+            assert_eq!((shard.deletions().count(), shard.withholds_deletions()), (0, true));
         }
         assert_eq!(purge(&mut shard, deletion, after), None);
         assert_eq!(shard.deletions().collect::<Vec<_>>(), [deletion]);
+        assert!(!shard.withholds_deletions());
     }
 
     #[test]

@@ -44,7 +44,8 @@ pub enum Scope {
 pub enum PassEnd {
     /// Everything in its scope is in the store.
     Done,
-    /// Nothing failed, but so much came up meanwhile that it ended before it had everything.
+    /// Nothing failed, but it ended before it had everything: so much came up meanwhile, or a
+    /// user's deletion had only just begun.
     Cut,
     /// The store is well but did not take some rows or deletions. They stay dirty, no others.
     Refused,
@@ -210,8 +211,9 @@ impl Flusher {
     }
 
     async fn delete_users(&self) -> PassEnd {
-        let mut end = PassEnd::Done;
-        for deletion in self.cache.deletions() {
+        let (deletions, withheld) = self.cache.offered_deletions();
+        let mut end = if withheld { PassEnd::Cut } else { PassEnd::Done };
+        for deletion in deletions {
             let started = Instant::now();
             let result = self.delete_user(deletion).await;
             self.metrics.store.record(

@@ -186,6 +186,19 @@ async fn a_deletion_that_the_store_fails_stays_hidden_and_is_done_later() {
 }
 
 #[tokio::test]
+async fn rows_of_others_that_the_store_refuses_do_not_fail_a_deletion() {
+    let scene = Plan::default().live().await;
+    scene.put(key(1, 1), ack(5)).await;
+    scene.update(key(2, 1), mention(10)).await;
+    scene.faults.fail_keys([key(2, 1)]);
+    assert_eq!(scene.engine.delete_user(user(1)).await.expect("a deletion"), 1);
+    assert_eq!(scene.stored(key(1, 1)).await, None);
+    scene.faults.heal();
+    scene.flush().await;
+    scene.stop();
+}
+
+#[tokio::test]
 async fn a_deletion_that_cannot_count_first_deletes_nothing() {
     let scene = Plan::default().live().await;
     scene.update(key(1, 1), mention(10)).await;
