@@ -1,7 +1,13 @@
 //! The phases of a server's life on a watch channel: health, readiness, shutdown and tests all look
 //! at the same one, so none of them guesses with a sleep.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::sync::watch;
 
@@ -33,12 +39,14 @@ impl fmt::Display for Phase {
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
+    /// Follows the phase, for those who look at every call and must not share a lock.
+    draining: Arc<AtomicBool>,
 }
 
 impl Lifecycle {
     /// A life that is just starting.
     pub fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Starting) }
+        Self { phase: watch::Sender::new(Phase::Starting), draining: Arc::default() }
     }
 
     /// The phase now.
@@ -49,11 +57,19 @@ impl Lifecycle {
     /// Moves on to `next` and wakes whoever watches. Never moves back: returns false, and does
     /// nothing, where `next` is already reached or passed.
     pub fn advance(&self, next: Phase) -> bool {
+        if next >= Phase::Draining {
+            self.draining.store(true, Ordering::Relaxed);
+        }
         self.phase.send_if_modified(|phase| {
             let moves = next > *phase;
             *phase = next.max(*phase);
             moves
         })
+    }
+
+    /// Whether draining has begun.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Returns once `phase` is reached or passed; the phase it was then.

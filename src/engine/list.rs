@@ -77,6 +77,7 @@ impl Engine {
         let since = query.since;
         let delta = since != Version::ZERO
             && since >= self.delta_horizon()
+            && since >= step.expired_before
             && since <= step.version
             && step.deleted_at.is_none_or(|deleted_at| since >= deleted_at);
         PageToken { after: Key::lowest_of(query.user), version: step.version, delta }

@@ -38,6 +38,8 @@ pub(super) struct Step {
     pub version: Version,
     /// When the user was last deleted as a whole.
     pub deleted_at: Option<Version>,
+    /// Deletions older than this may have been forgotten.
+    pub expired_before: Version,
     /// Some of the rows, or that the user was deleted, are not in the store yet (I8).
     pub unflushed: bool,
 }
@@ -67,11 +69,13 @@ impl<'a> UserScan<'a> {
             (rows, overlay) => rows.or(overlay),
         };
         self.next = end.map(Some);
+        let deleted_at = overlay.deleted_at.max(page.deleted_at);
         Ok(Some(Step {
             unflushed: !overlay.rows.is_empty() || overlay.deleted_at.is_some(),
             version: overlay.version,
-            deleted_at: overlay.deleted_at.max(page.deleted_at),
-            rows: merge(page.rows, overlay, end),
+            deleted_at,
+            expired_before: page.expired_before,
+            rows: merge(page.rows, overlay.rows, deleted_at, end),
         }))
     }
 
@@ -90,17 +94,20 @@ impl<'a> UserScan<'a> {
     }
 }
 
-/// Merges rows and overlay up to `end`; of a key in both the higher version wins. Rows that the
-/// user's deletion hides are left out.
-fn merge(rows: Vec<Row>, overlay: Overlay, end: Option<Key>) -> Vec<(Key, View)> {
-    let within = |key: &Key| end.is_none_or(|end| *key <= end);
-    let deleted_at = overlay.deleted_at;
-    let mut rows = rows
-        .into_iter()
-        .map(|row| (row.key, row.state.view()))
-        .filter(|(key, view)| within(key) && deleted_at.is_none_or(|at| view.version > at))
-        .peekable();
-    let mut overlay = overlay.rows.into_iter().filter(|(key, _)| within(key)).peekable();
+/// Merges rows and overlay up to `end`; of a key in both the higher version wins. What a deletion
+/// of the user has done away with is left out of both: it may have come between the two looks.
+fn merge(
+    rows: Vec<Row>,
+    overlay: Vec<(Key, View)>,
+    deleted_at: Option<Version>,
+    end: Option<Key>,
+) -> Vec<(Key, View)> {
+    let shown = |(key, view): &(Key, View)| {
+        end.is_none_or(|end| *key <= end) && deleted_at.is_none_or(|at| view.version > at)
+    };
+    let rows = rows.into_iter().map(|row| (row.key, row.state.view()));
+    let mut rows = rows.filter(shown).peekable();
+    let mut overlay = overlay.into_iter().filter(shown).peekable();
     let mut merged = Vec::with_capacity(rows.size_hint().1.unwrap_or(0));
     loop {
         let order = match (rows.peek(), overlay.peek()) {

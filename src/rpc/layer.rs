@@ -19,18 +19,22 @@ use super::{
     reason::Reason,
     status::Failure,
 };
-use crate::metrics::Metrics;
+use crate::{lifecycle::Lifecycle, metrics::Metrics};
+
+/// How the paths of our own services begin.
+const OWN_SERVICES: &str = "/readstates.";
 
 /// Wraps a service; see the module's documentation.
 #[derive(Clone)]
 pub struct CallLayer {
     metrics: Arc<Metrics>,
+    lifecycle: Lifecycle,
 }
 
 impl CallLayer {
-    /// Counts into `metrics`.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics }
+    /// Counts into `metrics`; refuses new calls of our own service once `lifecycle` drains.
+    pub fn new(metrics: Arc<Metrics>, lifecycle: Lifecycle) -> Self {
+        Self { metrics, lifecycle }
     }
 }
 
@@ -38,7 +42,7 @@ impl<S> Layer<S> for CallLayer {
     type Service = Calls<S>;
 
     fn layer(&self, inner: S) -> Calls<S> {
-        Calls { inner, metrics: Arc::clone(&self.metrics) }
+        Calls { inner, layer: self.clone() }
     }
 }
 
@@ -46,7 +50,7 @@ impl<S> Layer<S> for CallLayer {
 #[derive(Clone)]
 pub struct Calls<S> {
     inner: S,
-    metrics: Arc<Metrics>,
+    layer: CallLayer,
 }
 
 impl<S, B> Service<Request<B>> for Calls<S>
@@ -62,11 +66,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let call = Call::arrive(Arc::clone(&self.metrics), request.uri().path());
+        let path = request.uri().path();
+        let call = Call::arrive(Arc::clone(&self.layer.metrics), path);
+        let refusal = self.layer.refusal(path);
         // Made before the call is polled, so that it is never later than tonic's own timer, which
         // would answer CANCELLED.
         let deadline = deadline(request.headers()).map(sleep);
-        Answering { inner: self.inner.call(request), deadline, call: Some(call) }
+        Answering { inner: self.inner.call(request), refusal, deadline, call: Some(call) }
     }
 }
 
@@ -75,6 +81,8 @@ pin_project! {
     pub struct Answering<F> {
         #[pin]
         inner: F,
+        // Stands for the inner answer, which then is never asked for.
+        refusal: Option<Response<Body>>,
         #[pin]
         deadline: Option<Sleep>,
         call: Option<Call>,
@@ -89,7 +97,11 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = match this.inner.poll(context) {
+        let answered = match this.refusal.take() {
+            Some(refusal) => Poll::Ready(Ok(refusal)),
+            None => this.inner.poll(context),
+        };
+        let response = match answered {
             Poll::Ready(response) => response,
             // What was begun goes on without this call: no write is split by its deadline.
             Poll::Pending => match this.deadline.as_pin_mut().map(|sleep| sleep.poll(context)) {
@@ -104,6 +116,18 @@ where
             call.read_code(response.headers());
             response.map(|body| CallBody::new(body, call))
         }))
+    }
+}
+
+impl CallLayer {
+    /// Health goes on to be answered while the server drains.
+    fn refusal(&self, path: &str) -> Option<Response<Body>> {
+        if !self.lifecycle.is_draining() || !path.starts_with(OWN_SERVICES) {
+            return None;
+        }
+        self.metrics.rejections.draining.inc();
+        let message = "this server is shutting down; another one, or this one anew, will answer";
+        Some(Status::from(Failure::new(Reason::Draining, message)).into_http())
     }
 }
 

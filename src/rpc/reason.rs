@@ -20,6 +20,7 @@ pub(super) enum Reason {
     DirtyLimit,
     TooManyRequests,
     StoreUnavailable,
+    Draining,
     StoreCorrupt,
     Deadline,
     Unimplemented,
@@ -45,6 +46,7 @@ impl Reason {
             Self::DirtyLimit => "DIRTY_LIMIT",
             Self::TooManyRequests => "TOO_MANY_REQUESTS",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
+            Self::Draining => "DRAINING",
             Self::StoreCorrupt => "STORE_CORRUPT",
             Self::Deadline => "DEADLINE",
             Self::Unimplemented => "UNIMPLEMENTED",
@@ -68,7 +70,7 @@ impl Reason {
             Self::MessageTooLarge | Self::DirtyLimit | Self::TooManyRequests => {
                 Code::ResourceExhausted
             }
-            Self::StoreUnavailable => Code::Unavailable,
+            Self::StoreUnavailable | Self::Draining => Code::Unavailable,
             Self::StoreCorrupt => Code::DataLoss,
             Self::Deadline => Code::DeadlineExceeded,
             Self::Unimplemented => Code::Unimplemented,

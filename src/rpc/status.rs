@@ -63,9 +63,10 @@ impl Failure {
 
     fn retry_after(&self) -> Option<Duration> {
         match self.reason {
-            Reason::DirtyLimit | Reason::TooManyRequests | Reason::StoreUnavailable => {
-                Some(RETRY_AFTER)
-            }
+            Reason::DirtyLimit
+            | Reason::TooManyRequests
+            | Reason::StoreUnavailable
+            | Reason::Draining => Some(RETRY_AFTER),
             _ => None,
         }
     }

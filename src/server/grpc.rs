@@ -42,11 +42,12 @@ pub(super) fn routes(
     let service = ReadStatesServiceServer::new(Service::new(Arc::clone(&parts.engine), limits))
         .max_decoding_message_size(request_bytes);
     let assembly = |error: tonic_reflection::server::Error| StartError::Assembly(error.to_string());
+    let calls = CallLayer::new(Arc::clone(&parts.metrics), lifecycle.clone());
     let routes = Routes::new(service)
         .add_service(HealthServer::new(Health::new(lifecycle)))
         .add_service(reflection().build_v1().map_err(assembly)?)
         .add_service(reflection().build_v1alpha().map_err(assembly)?);
-    Ok(Port { routes, calls: CallLayer::new(Arc::clone(&parts.metrics)) })
+    Ok(Port { routes, calls })
 }
 
 /// With the types of rich errors, so that clients can print them, and with both versions of

@@ -30,6 +30,7 @@ struct Shared {
     /// The tombstones among the rows, oldest first: exactly those, so `expire` finds what it needs.
     tombstones: BTreeSet<(Version, Key)>,
     deleted_users: BTreeMap<UserId, Version>,
+    expired_before: Version,
     commits: CommitNumber,
     clock_ceiling: Version,
     closed: bool,
@@ -85,7 +86,8 @@ impl Shared {
     }
 
     fn page(&self, rows: Vec<Row>, user: UserId) -> UserPage {
-        UserPage { rows, deleted_at: self.deleted_users.get(&user).copied() }
+        let deleted_at = self.deleted_users.get(&user).copied();
+        UserPage { rows, deleted_at, expired_before: self.expired_before }
     }
 
     fn scan(&self, after: Option<Key>, limit: usize) -> Vec<Row> {
@@ -118,7 +120,11 @@ impl Shared {
         for user in &users {
             self.deleted_users.remove(user);
         }
-        keys.len() + users.len()
+        let removed = keys.len() + users.len();
+        if removed > 0 {
+            self.expired_before = self.expired_before.max(before);
+        }
+        removed
     }
 }
 

@@ -18,6 +18,8 @@ pub struct UserPage {
     pub rows: Vec<Row>,
     /// The version at which the user was last deleted as a whole, while its mark is kept.
     pub deleted_at: Option<Version>,
+    /// Every tombstone and mark that has expired, of any user, was older than this.
+    pub expired_before: Version,
 }
 
 /// What became of a commit whose outcome is known.

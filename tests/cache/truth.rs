@@ -41,6 +41,11 @@ impl Truth {
         self.dirty.len() + self.deletions.len()
     }
 
+    /// A crash may take back a state that is dirty, or that is gone with its user (I8).
+    fn is_unflushed(&self, key: &Key) -> bool {
+        self.dirty.contains(key) || self.deletions.contains_key(&key.user)
+    }
+
     fn is_full(&self) -> bool {
         self.places_taken() == self.dirty_limit
     }
@@ -58,7 +63,7 @@ impl Truth {
 
     fn update(&mut self, key: Key, update: &Update, now: &Now, given: Version) -> Outcome {
         let mut state = self.state(key);
-        let unflushed = self.dirty.contains(&key);
+        let unflushed = self.is_unflushed(&key);
         if update.guard.check(&state).is_err() {
             return Err(Refusal::Mismatch { view: state.view(), unflushed });
         }
@@ -69,7 +74,7 @@ impl Truth {
         if now.ceiling == Version::ZERO {
             return Err(Refusal::ClockCeiling);
         }
-        if !unflushed && self.is_full() {
+        if !self.dirty.contains(&key) && self.is_full() {
             return Err(Refusal::DirtyLimit);
         }
         let before = self.unchanged(key, transition.outcome);
@@ -88,7 +93,7 @@ impl Truth {
             mention_count: view.mention_count,
             marked_unread: view.marked_unread,
         };
-        Done { view, previous, changed: false, outcome, unflushed: self.dirty.contains(&key) }
+        Done { view, previous, changed: false, outcome, unflushed: self.is_unflushed(&key) }
     }
 
     /// Versions rise per user, whatever the wall clock does.

@@ -283,9 +283,19 @@ pub async fn delete_user_takes_all_up_to_its_version_and_leaves_a_mark(place: im
     commit(&store, others.clone()).await;
     delete_user(&store, 5, 10).await;
     let page = load_user(&store, 5, None, 10).await;
-    assert_eq!(page, UserPage { rows: vec![newer.clone()], deleted_at: Some(version(10)) });
+    assert_eq!(
+        page,
+        UserPage {
+            rows: vec![newer.clone()],
+            deleted_at: Some(version(10)),
+            expired_before: Version::ZERO,
+        }
+    );
     let rest = load_user(&store, 5, Some(channel(5, 9)), 10).await;
-    assert_eq!(rest, UserPage { rows: vec![], deleted_at: Some(version(10)) });
+    assert_eq!(
+        rest,
+        UserPage { rows: vec![], deleted_at: Some(version(10)), expired_before: Version::ZERO }
+    );
     let [first, last] = others;
     assert_eq!(scan(&store).await, [first, newer, last]);
     assert_eq!(load_user(&store, 4, None, 10).await.deleted_at, None);
@@ -458,6 +468,7 @@ pub async fn what_was_begun_before_a_close_is_done(place: impl Place) {
 struct Naive {
     rows: BTreeMap<Key, ReadState>,
     marks: BTreeMap<UserId, Version>,
+    expired_before: Version,
 }
 
 #[derive(Clone, Debug)]
@@ -504,7 +515,11 @@ impl Naive {
         let held = self.rows.len() + self.marks.len();
         self.rows.retain(|_, state| !state.is_deleted() || state.version() >= before);
         self.marks.retain(|_, version| *version >= before);
-        held - self.rows.len() - self.marks.len()
+        let removed = held - self.rows.len() - self.marks.len();
+        if removed > 0 {
+            self.expired_before = self.expired_before.max(before);
+        }
+        removed
     }
 
     fn page(&self, user: UserId, after: Option<Key>, limit: usize) -> UserPage {
@@ -513,6 +528,7 @@ impl Naive {
         UserPage {
             rows: rows.map(|(key, state)| row(*key, state.clone())).collect(),
             deleted_at: self.marks.get(&user).copied(),
+            expired_before: self.expired_before,
         }
     }
 

@@ -11,14 +11,16 @@ use crate::{
 /// The format that is written.
 const FORMAT: u8 = 1;
 
-/// The format, two numbers of 8 bytes, crc32c of all before.
-const BYTES: usize = 1 + 8 + 8 + 4;
+/// The format, three numbers of 8 bytes, crc32c of all before.
+const BYTES: usize = 1 + 3 * 8 + 4;
 
 /// What the meta row says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Meta {
     pub(super) commits: CommitNumber,
     pub(super) clock_ceiling: Version,
+    /// Every tombstone and mark that has expired was older than this.
+    pub(super) expired_before: Version,
 }
 
 impl Meta {
@@ -26,8 +28,9 @@ impl Meta {
         let mut row = [FORMAT; BYTES];
         row[1..9].copy_from_slice(&self.commits.0.to_le_bytes());
         row[9..17].copy_from_slice(&self.clock_ceiling.as_micros().to_le_bytes());
-        let sum = crc32c(&row[..17]);
-        row[17..].copy_from_slice(&sum.to_le_bytes());
+        row[17..25].copy_from_slice(&self.expired_before.as_micros().to_le_bytes());
+        let sum = crc32c(&row[..25]);
+        row[25..].copy_from_slice(&sum.to_le_bytes());
         row
     }
 
@@ -44,10 +47,11 @@ impl Meta {
                 "it has format {format}, and {FORMAT} is the newest known here"
             )));
         }
-        let [commits, ceiling] = numbers.as_chunks().0 else { return Err(corrupt()) };
+        let [commits, ceiling, expired] = numbers.as_chunks().0 else { return Err(corrupt()) };
         Ok(Self {
             commits: CommitNumber(u64::from_le_bytes(*commits)),
             clock_ceiling: Version::from_micros(u64::from_le_bytes(*ceiling)),
+            expired_before: Version::from_micros(u64::from_le_bytes(*expired)),
         })
     }
 }
@@ -57,7 +61,11 @@ mod tests {
     use super::*;
 
     fn meta() -> Meta {
-        Meta { commits: CommitNumber(7), clock_ceiling: Version::from_micros(1 << 50) }
+        Meta {
+            commits: CommitNumber(7),
+            clock_ceiling: Version::from_micros(1 << 50),
+            expired_before: Version::from_micros(1 << 40),
+        }
     }
 
     #[test]

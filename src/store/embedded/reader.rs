@@ -3,12 +3,15 @@
 use fjall::Guard;
 
 use crate::{
-    model::{Key, ReadState, UserId},
+    model::{Key, ReadState, UserId, Version},
     store::{Row, StoreError, UserPage, codec, user_bounds::user_bounds},
 };
 
 use super::{
-    layout::{ROWS_END, ROWS_START, just_above, key_of_row, mark_key, row_key, version_of_mark},
+    layout::{
+        META, ROWS_END, ROWS_START, just_above, key_of_row, mark_key, row_key, version_of_mark,
+    },
+    meta::Meta,
     tables::{Tables, View},
 };
 
@@ -47,13 +50,19 @@ impl Reader {
         // came upon the midst of it cannot miss both.
         let mark = view.find(&mark_key(user))?;
         let deleted_at = mark.map(|value| version_of_mark(user, &value)).transpose()?;
-        Ok(UserPage { rows, deleted_at })
+        let expired_before = expired_before(&view)?;
+        Ok(UserPage { rows, deleted_at, expired_before })
     }
 
     pub(super) fn scan(&self, after: Option<Key>, limit: usize) -> Result<Vec<Row>, StoreError> {
         let from = after.map_or(ROWS_START.to_vec(), |after| just_above(&after));
         rows(&self.tables.view(), &from, &ROWS_END, limit)
     }
+}
+
+fn expired_before(view: &View<'_>) -> Result<Version, StoreError> {
+    let meta = view.find(&META)?.map(|row| Meta::decode(&row)).transpose()?;
+    Ok(meta.unwrap_or_default().expired_before)
 }
 
 pub(super) fn load(view: &View<'_>, key: &Key) -> Result<Option<ReadState>, StoreError> {

@@ -52,7 +52,7 @@ impl Writer {
                 self.index(&mut write, state.version(), Expiring::Tombstone(*key));
             }
         }
-        self.write(write, self.meta.clock_ceiling)?;
+        self.write(write, self.meta)?;
         Ok(CommitReport::default())
     }
 
@@ -78,8 +78,8 @@ impl Writer {
             for row in chunk.iter().filter(|row| row.state.version() <= version) {
                 write.remove(self.tables.tree(), row_key(&row.key));
             }
-            self.write(write, self.meta.clock_ceiling)?;
-            let Some(end) = chunk.last() else { return Ok(()) };
+            self.write(write, self.meta)?;
+            let Some(end) = chunk.last().filter(|_| chunk.len() == CHUNK) else { return Ok(()) };
             from = just_above(&end.key);
             write = self.tables.batch(true);
         }
@@ -122,13 +122,18 @@ impl Writer {
             let Some(last) = entries.last() else { break };
             from = [&last[..], &[0]].concat();
             let mut write = self.tables.batch(false);
+            let removed_before = removed;
             for entry in &entries {
                 if removed == limit {
                     break;
                 }
                 removed += usize::from(self.expire_entry(&mut write, entry)?);
             }
-            self.write(write, self.meta.clock_ceiling)?;
+            let mut meta = self.meta;
+            if removed > removed_before {
+                meta.expired_before = meta.expired_before.max(before);
+            }
+            self.write(write, meta)?;
         }
         Ok(removed)
     }
@@ -169,16 +174,13 @@ impl Writer {
         if ceiling <= self.meta.clock_ceiling {
             return Ok(());
         }
-        self.write(self.tables.batch(true), ceiling)
+        let meta = Meta { clock_ceiling: ceiling, ..self.meta };
+        self.write(self.tables.batch(true), meta)
     }
 
-    fn write(
-        &mut self,
-        mut batch: OwnedWriteBatch,
-        clock_ceiling: Version,
-    ) -> Result<(), StoreError> {
+    fn write(&mut self, mut batch: OwnedWriteBatch, meta: Meta) -> Result<(), StoreError> {
         let commits = CommitNumber(self.meta.commits.0 + 1);
-        let meta = Meta { commits, clock_ceiling };
+        let meta = Meta { commits, ..meta };
         batch.insert(self.tables.tree(), META, meta.encode());
         batch.commit()?;
         self.meta = meta;
