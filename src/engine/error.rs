@@ -20,6 +20,9 @@ pub enum Error {
     /// As many loads as are allowed wait for the store.
     #[error("as many loads as are allowed wait for the store")]
     TooManyLoads,
+    /// The server is about to end and has written its last changes.
+    #[error("the server is about to end")]
+    Draining,
     /// The store does not answer.
     #[error("{0}")]
     Store(StoreError),
@@ -36,7 +39,11 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::NotFound | Self::Mismatch(_) | Self::InvalidPageToken | Self::Corrupt(_) => false,
-            Self::DirtyLimit | Self::TooManyLoads | Self::Store(_) | Self::NotDurable => true,
+            Self::DirtyLimit
+            | Self::TooManyLoads
+            | Self::Draining
+            | Self::Store(_)
+            | Self::NotDurable => true,
         }
     }
 }

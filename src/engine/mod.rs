@@ -205,9 +205,7 @@ fn concluded(outcome: Outcome) -> Concluded {
             Concluded { result: Err(Error::Mismatch(view)), unflushed }
         }
         Err(Refusal::DirtyLimit) => Concluded { result: Err(Error::DirtyLimit), unflushed: false },
-        Err(Refusal::Closed) => {
-            Concluded { result: Err(Error::Store(StoreError::Closed)), unflushed: false }
-        }
+        Err(Refusal::Closed) => Concluded { result: Err(Error::Draining), unflushed: false },
         Err(Refusal::ClockCeiling) => {
             let why = "it has not taken the clock's ceiling for long".to_owned();
             let result = Err(Error::Store(StoreError::Unavailable(why)));

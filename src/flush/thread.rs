@@ -65,7 +65,7 @@ async fn run(flusher: &Flusher, rounds: &Rounds) {
 }
 
 async fn passes(flusher: &Flusher, rounds: &Rounds) {
-    let mut backoff = Backoff::default();
+    let mut pauses = Pauses::default();
     let mut pause = TICK;
     while !rounds.is_stopping() {
         let pressed = flusher.is_pressed();
@@ -76,7 +76,7 @@ async fn passes(flusher: &Flusher, rounds: &Rounds) {
         let scope = if complete { Scope::Everything } else { Scope::Due };
         let end = flusher.pass(scope).await;
         rounds.end(complete, end);
-        pause = pause_after(end, &mut backoff);
+        pause = pauses.after(end);
         if end == PassEnd::Failed {
             // Nobody can hasten a store that is not well.
             let _ = time::timeout(pause, rounds.stopped()).await;
@@ -85,17 +85,29 @@ async fn passes(flusher: &Flusher, rounds: &Rounds) {
     }
 }
 
-/// How long to wait for a nudge before the next pass.
-fn pause_after(end: PassEnd, backoff: &mut Backoff) -> Duration {
-    match end {
-        PassEnd::Done => backoff.succeeded(),
-        PassEnd::Cut => {
-            backoff.succeeded();
-            return Duration::ZERO;
+/// How long to wait before the next pass. Refusals leave the store well: they slow down only the
+/// tries that nobody waits for.
+#[derive(Default)]
+struct Pauses {
+    failed: Backoff,
+    refused: Backoff,
+}
+
+impl Pauses {
+    fn after(&mut self, end: PassEnd) -> Duration {
+        if end != PassEnd::Failed {
+            self.failed.succeeded();
         }
-        PassEnd::Refused | PassEnd::Failed => return backoff.next_delay(),
+        match end {
+            PassEnd::Done => {
+                self.refused.succeeded();
+                TICK
+            }
+            PassEnd::Cut => Duration::ZERO,
+            PassEnd::Refused => self.refused.next_delay(),
+            PassEnd::Failed => self.failed.next_delay(),
+        }
     }
-    TICK
 }
 
 async fn keep_ceiling(flusher: &Flusher) {

@@ -99,6 +99,7 @@ impl From<Error> for Failure {
             }
             Error::DirtyLimit => Reason::DirtyLimit,
             Error::TooManyLoads => Reason::TooManyRequests,
+            Error::Draining => Reason::Draining,
             Error::Corrupt(_) => Reason::StoreCorrupt,
             Error::Store(_) | Error::NotDurable => Reason::StoreUnavailable,
         };

@@ -1,4 +1,4 @@
-//! Scenario 28: after DeleteUser nothing of the user remains, wherever it was when it was asked for.
+//! Scenario 28: after DeleteUser nothing of the user remains, wherever it was at that moment.
 
 use std::sync::Arc;
 

@@ -2,10 +2,17 @@
 //! so. Nothing here sleeps: a gate of the store is opened, time is moved, or an event is awaited.
 
 mod clocks;
+mod crowd;
 mod delete_user;
 mod durability;
 mod eviction;
 mod keys;
 mod loads;
+mod node;
+mod outage;
+mod rounds;
 mod scene;
+mod shutdown;
+mod whole;
+mod wire;
 mod write_back;

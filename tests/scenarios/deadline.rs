@@ -48,7 +48,7 @@ async fn a_passed_deadline_is_answered_and_what_was_begun_goes_on() {
     let subject = Subject::new(&node, 1, 10);
     let gate = faults.hold_next(Call::Load, Moment::Before);
     // However long it is, it passes before the store answers.
-    let status = ack_within(&node, subject.ack_request(100), "20m").await;
+    let status = ack_within(&node, subject.ack_request(100), "1S").await;
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
     assert_eq!(reason_of(&status), "DEADLINE");
     gate.open();
