@@ -137,3 +137,19 @@ async fn keep_expiring(flusher: &Flusher) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_do_not_lengthen_the_pause_after_a_failure() {
+        let mut pauses = Pauses::default();
+        let shortest = Backoff::default().next_delay() * 2;
+        let longest = (0..20).map(|_| pauses.after(PassEnd::Refused)).max();
+        assert!(longest > Some(shortest), "{longest:?}");
+        assert!(pauses.after(PassEnd::Failed) <= shortest);
+        assert_eq!(pauses.after(PassEnd::Done), TICK);
+        assert!(pauses.after(PassEnd::Refused) <= shortest);
+    }
+}
