@@ -55,8 +55,8 @@ impl NaiveLru {
 
 /// A cache of one shard whose LRU for channels has exactly `room` places.
 fn cache_of(room: usize) -> Cache {
-    // A sixteenth, at least one entry, is kept for what is not about channels.
-    let with_room = |entries: &usize| entries - (entries / 16).max(1) == room;
+    // A seventeenth, at least one entry, is kept for what is not about channels.
+    let with_room = |entries: &usize| entries - (entries / 17).max(1) == room;
     let entries = (room..).find(with_room).and_then(NonZeroUsize::new).expect("some number has");
     Cache::new(Sizing::for_entries(entries, NonZeroUsize::new(1), None), Version::ZERO, 0)
 }

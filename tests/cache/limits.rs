@@ -214,7 +214,7 @@ fn two_kinds_of_one_channel_id_never_touch() {
 
 #[test]
 fn kinds_other_than_channels_are_evicted_among_themselves() {
-    let mut scene = Scene::new(32, 32);
+    let mut scene = Scene::new(34, 34);
     scene.done(key(1, 1), &ack(1));
     for owner in 1..=20 {
         let guild = readstates::model::Key { kind: Kind::GuildHome, ..key(2, owner) };
