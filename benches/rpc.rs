@@ -4,7 +4,7 @@
 //! Server and clients share the process and its cores, so only the ratio means something: both
 //! sides pay the same transport, and what remains is the cost of the update itself.
 //!
-//! 2026-11-23, AMD EPYC, 2 virtual processors shared with a build that ran meanwhile, Linux, release
+//! 2026-11-23, AMD EPYC, 2 virtual processors shared with a build meanwhile, Linux, release
 //! profile, `--durability memory`, store in memory, flushing on; 8,000,000 entries, 256 in flight
 //! over 4 connections, 5 rounds of 4 s: health 23,900 to 31,200/s, ack 17,900 to 22,300/s, ratio
 //! median 0.733 (0.573 to 0.905). The spread is that of the machine; a quiet one has to say more.
