@@ -10,7 +10,7 @@ mod state;
 mod transition;
 
 pub use extra::Extra;
-pub use id::{ChannelId, Key, Kind, MessageId, UserId, Version};
+pub use id::{ChannelId, Key, Kind, MessageId, Sequence, UserId, Version};
 pub use ledger::{LEDGER_MAX, Ledger};
 pub use operation::{Guard, MentionOutcome, Mismatch, Operation, Update};
 pub use parts::{InvalidParts, PartialAck, Parts};
