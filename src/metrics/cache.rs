@@ -1,17 +1,6 @@
-//! The cache's numbers, gathered at scrape: the hot path counts in plain integers under its lock
-//! and pays nothing for being watched.
+//! The cache's numbers: what a scrape shows of them.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, OnceLock},
-};
-
-use prometheus::{
-    core::{Collector, Desc},
-    proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType},
-};
-
-use super::MetricsError;
+use super::snapshot::{Series, counter, gauge};
 
 /// The cache at one moment. Counters count since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -42,53 +31,14 @@ pub struct CacheSnapshot {
     pub dirty_refused: u64,
 }
 
-/// Gives a snapshot, once somebody said how.
-#[derive(Clone, Default)]
-pub(super) struct CacheSource {
-    snapshot: Arc<OnceLock<SnapshotFn>>,
-}
-
-type SnapshotFn = Box<dyn Fn() -> CacheSnapshot + Send + Sync>;
-
-impl CacheSource {
-    pub(super) fn set(&self, snapshot: SnapshotFn) -> bool {
-        self.snapshot.set(snapshot).is_ok()
-    }
-
-    fn snapshot(&self) -> CacheSnapshot {
-        self.snapshot.get().map_or_else(CacheSnapshot::default, |snapshot| snapshot())
-    }
-}
-
-/// One line of the exposition: which number of a snapshot it is.
-struct Series {
-    name: &'static str,
-    help: &'static str,
-    label: Option<(&'static str, &'static str)>,
-    kind: MetricType,
-    value: fn(&CacheSnapshot) -> f64,
-}
-
-const fn gauge(name: &'static str, help: &'static str, value: fn(&CacheSnapshot) -> f64) -> Series {
-    Series { name, help, label: None, kind: MetricType::GAUGE, value }
-}
-
-const fn counter(
-    name: &'static str,
-    help: &'static str,
-    value: fn(&CacheSnapshot) -> f64,
-) -> Series {
-    Series { name, help, label: None, kind: MetricType::COUNTER, value }
-}
-
-const EVICTIONS: Series = counter(
+const EVICTIONS: Series<CacheSnapshot> = counter(
     "readstates_cache_evictions_total",
     "States that left memory for others: clean ones at once, dirty ones to be written first.",
     |cache| cache.evictions_clean as f64,
 );
 
 /// Series of one name stand together.
-static SERIES: [Series; 12] = [
+pub(super) static SERIES: [Series<CacheSnapshot>; 12] = [
     gauge("readstates_cache_entries", "States in memory, victims included.", |cache| {
         cache.entries as f64
     }),
@@ -128,66 +78,3 @@ static SERIES: [Series; 12] = [
         cache.dirty_refused as f64
     }),
 ];
-
-impl Series {
-    fn descriptor(&self) -> Result<Desc, MetricsError> {
-        let labels = self.label.iter().map(|(name, value)| (name.to_string(), value.to_string()));
-        let labels: HashMap<_, _> = labels.collect();
-        Desc::new(self.name.to_owned(), self.help.to_owned(), Vec::new(), labels)
-    }
-
-    fn family(&self, snapshot: &CacheSnapshot) -> MetricFamily {
-        let mut family = MetricFamily::default();
-        family.set_name(self.name.to_owned());
-        family.set_help(self.help.to_owned());
-        family.set_field_type(self.kind);
-        family.set_metric(vec![self.metric((self.value)(snapshot))]);
-        family
-    }
-
-    fn metric(&self, value: f64) -> Metric {
-        let mut metric = Metric::from_label(self.label.map(pair).into_iter().collect());
-        if self.kind == MetricType::COUNTER {
-            let mut counter = Counter::default();
-            counter.set_value(value);
-            metric.set_counter(counter);
-        } else {
-            let mut gauge = Gauge::default();
-            gauge.set_value(value);
-            metric.set_gauge(gauge);
-        }
-        metric
-    }
-}
-
-fn pair((name, value): (&str, &str)) -> LabelPair {
-    let mut pair = LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value.to_owned());
-    pair
-}
-
-/// Turns snapshots into families whenever someone scrapes. The registry puts families of one name
-/// together.
-pub(super) struct CacheCollector {
-    descriptors: Vec<Desc>,
-    source: CacheSource,
-}
-
-impl CacheCollector {
-    pub(super) fn new(source: CacheSource) -> Result<Self, MetricsError> {
-        let descriptors = SERIES.iter().map(Series::descriptor).collect::<Result<_, _>>()?;
-        Ok(Self { descriptors, source })
-    }
-}
-
-impl Collector for CacheCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descriptors.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let snapshot = self.source.snapshot();
-        SERIES.iter().map(|series| series.family(&snapshot)).collect()
-    }
-}

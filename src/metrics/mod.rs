@@ -7,8 +7,10 @@
 mod cache;
 mod family;
 mod flush;
+mod journal;
 mod rejections;
 mod rpc;
+mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -17,11 +19,12 @@ use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 
 pub use cache::CacheSnapshot;
 pub use flush::FlushMetrics;
+pub use journal::{JournalMetrics, JournalSnapshot};
 pub use rejections::RejectionMetrics;
 pub use rpc::{CallType, RpcMetrics, RpcTable};
 pub use store::{OperationMetrics, StoreMetrics, StoreOperation};
 
-use cache::{CacheCollector, CacheSource};
+use snapshot::{SnapshotCollector, Source};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -32,7 +35,8 @@ pub type MetricsError = prometheus::Error;
 /// Every metric of one server.
 pub struct Metrics {
     registry: Registry,
-    cache: CacheSource,
+    cache: Source<CacheSnapshot>,
+    journal_now: Source<JournalSnapshot>,
     /// Calls by method.
     pub rpc: RpcTable,
     /// Calls being served now.
@@ -45,6 +49,8 @@ pub struct Metrics {
     pub loads_in_flight: IntGauge,
     /// Write-behind.
     pub flush: FlushMetrics,
+    /// What the crash journal counts itself.
+    pub journal: JournalMetrics,
     /// Operations of the store.
     pub store: StoreMetrics,
 }
@@ -55,8 +61,11 @@ impl Metrics {
     /// Fails only if two metrics have one name or a name is not one, which a test would show.
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
-        let cache = CacheSource::default();
-        registry.register(Box::new(CacheCollector::new(cache.clone())?))?;
+        let cache = Source::default();
+        registry.register(Box::new(SnapshotCollector::new(&cache::SERIES, cache.clone())?))?;
+        let journal_now = Source::default();
+        let shown = SnapshotCollector::new(&journal::SERIES, journal_now.clone())?;
+        registry.register(Box::new(shown))?;
         register_process(&registry)?;
         register_build(&registry)?;
         Ok(Self {
@@ -78,8 +87,10 @@ impl Metrics {
                 "Loads from the store going on now.",
             )?,
             flush: FlushMetrics::new(&registry)?,
+            journal: JournalMetrics::new(&registry)?,
             store: StoreMetrics::new(&registry)?,
             cache,
+            journal_now,
             registry,
         })
     }
@@ -92,6 +103,14 @@ impl Metrics {
         source: impl Fn() -> CacheSnapshot + Send + Sync + 'static,
     ) -> bool {
         self.cache.set(Box::new(source))
+    }
+
+    /// As [`Metrics::observe_cache`], for the crash journal.
+    pub fn observe_journal(
+        &self,
+        source: impl Fn() -> JournalSnapshot + Send + Sync + 'static,
+    ) -> bool {
+        self.journal_now.set(Box::new(source))
     }
 
     /// All metrics in Prometheus' text format, as they are now.

@@ -7,7 +7,7 @@ use std::{
 use super::*;
 
 /// Every metric of the server, as dashboards and alerts know it.
-const NAMES: [&str; 33] = [
+const NAMES: [&str; 50] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "grpc_server_started_total",
@@ -36,6 +36,23 @@ const NAMES: [&str; 33] = [
     "readstates_flush_rows_total",
     "readstates_flush_seconds",
     "readstates_in_flight_requests",
+    "readstates_journal_bytes",
+    "readstates_journal_checkpoint_age_seconds",
+    "readstates_journal_checkpoints_total",
+    "readstates_journal_commit_bytes",
+    "readstates_journal_commit_records",
+    "readstates_journal_commit_seconds",
+    "readstates_journal_commits_total",
+    "readstates_journal_durable_lag_bytes",
+    "readstates_journal_durable_lag_records",
+    "readstates_journal_failed",
+    "readstates_journal_pending_bytes",
+    "readstates_journal_pending_limit_bytes",
+    "readstates_journal_recovered_records",
+    "readstates_journal_recovery_seconds",
+    "readstates_journal_refused_total",
+    "readstates_journal_seals_total",
+    "readstates_journal_segments",
     "readstates_loads_in_flight",
     "readstates_oldest_dirty_age_seconds",
     "readstates_requests_rejected_total",
@@ -154,6 +171,56 @@ fn the_cache_is_asked_at_every_scrape() {
     assert_eq!(value(&text, "readstates_cache_evictions_total{state=\"clean\"}"), 2.0);
     assert_eq!(value(&text, "readstates_cache_evictions_total{state=\"dirty\"}"), 3.0);
     assert_eq!(value(&text, "readstates_oldest_dirty_age_seconds"), 1.5);
+}
+
+#[test]
+fn the_journal_is_asked_at_every_scrape() {
+    let metrics = metrics();
+    let text = metrics.encode().expect("it encodes");
+    assert_eq!(value(&text, "readstates_journal_failed"), 0.0);
+    let source = || JournalSnapshot {
+        durable_lag_records: 1,
+        durable_lag_bytes: 2,
+        pending_bytes: 3,
+        pending_limit_bytes: 4,
+        bytes: 5,
+        segments: 6,
+        checkpoint_age_seconds: 7.5,
+        recovery_seconds: 8.5,
+        recovered_records: 9,
+        failed: true,
+    };
+    assert!(metrics.observe_journal(source));
+    assert!(!metrics.observe_journal(JournalSnapshot::default));
+    let text = metrics.encode().expect("it encodes");
+    for (name, expected) in [
+        ("durable_lag_records", 1.0),
+        ("durable_lag_bytes", 2.0),
+        ("pending_bytes", 3.0),
+        ("pending_limit_bytes", 4.0),
+        ("bytes", 5.0),
+        ("segments", 6.0),
+        ("checkpoint_age_seconds", 7.5),
+        ("recovery_seconds", 8.5),
+        ("recovered_records", 9.0),
+        ("failed", 1.0),
+    ] {
+        assert_eq!(value(&text, &format!("readstates_journal_{name}")), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_commit_of_the_journal_counts_unless_it_is_discarded() {
+    let metrics = metrics();
+    metrics.journal.time_commit().observe_duration();
+    metrics.journal.time_commit().stop_and_discard();
+    metrics.journal.clone().refuse("disk_full");
+    let text = metrics.encode().expect("it encodes");
+    assert_eq!(value(&text, "readstates_journal_commit_seconds_count"), 1.0);
+    for (reason, count) in [("disk_full", 1.0), ("failed", 0.0)] {
+        let series = format!("readstates_journal_refused_total{{reason=\"{reason}\"}}");
+        assert_eq!(value(&text, &series), count, "{reason}");
+    }
 }
 
 #[test]
