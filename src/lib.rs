@@ -61,6 +61,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod flush;
+pub mod journal;
 pub mod lifecycle;
 pub mod logging;
 pub mod metrics;

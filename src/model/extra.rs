@@ -24,6 +24,26 @@ pub struct Extra {
 }
 
 impl Extra {
+    /// The ids of unread mentions.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The highest id that counts as already counted; 0 where the watermark is as high.
+    pub fn fold_top(&self) -> u64 {
+        self.fold_top
+    }
+
+    /// Mentions whose ids are not held any more, or were never known.
+    pub fn folded(&self) -> u32 {
+        self.folded
+    }
+
+    /// What the last ack started from, where that is kept.
+    pub fn partial_ack(&self) -> Option<PartialAck> {
+        self.partial_ack
+    }
+
     /// Bytes on the heap, charged against the cache.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.ledger.heap_bytes()

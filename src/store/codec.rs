@@ -14,6 +14,7 @@
 //! Every format ends in that checksum, so that damage is told from a newer format.
 
 mod cursor;
+mod fields;
 mod sort_key;
 
 use crc32c::{crc32c, crc32c_append};
@@ -22,6 +23,7 @@ use crate::model::{Key, PartialAck, Parts, ReadState, Version};
 
 use super::StoreError;
 use cursor::{Cursor, put_rising, put_varint};
+use fields::Fields;
 pub use sort_key::{SORT_KEY_BYTES, from_sort_key, sort_key};
 
 /// The format that is written.
@@ -53,7 +55,7 @@ impl Has {
     const PARTIAL_ACK: u16 = 1 << 12;
     const ALL: u16 = (1 << 13) - 1;
 
-    fn of(parts: &Parts) -> u16 {
+    fn of(parts: &Fields<'_>) -> u16 {
         [
             (Self::DELETED, parts.deleted),
             (Self::MARKED_UNREAD, parts.marked_unread),
@@ -77,18 +79,25 @@ impl Has {
 
 /// The bytes of the row of `key`.
 pub fn encode(key: &Key, state: &ReadState) -> Vec<u8> {
-    let parts = state.to_parts();
-    let has = Has::of(&parts);
     let mut row = Vec::with_capacity(32);
-    row.push(FORMAT);
-    row.extend(has.to_le_bytes());
-    row.extend(parts.version.as_micros().to_le_bytes());
-    put_parts(&mut row, has, &parts);
-    row.extend(checksum(key, &row).to_le_bytes());
+    encode_into(&mut row, key, state);
     row
 }
 
-fn put_parts(row: &mut Vec<u8>, has: u16, parts: &Parts) {
+/// Appends the bytes of the row of `key`. Allocates only where `bytes` has no room for them.
+pub fn encode_into(bytes: &mut Vec<u8>, key: &Key, state: &ReadState) {
+    let start = bytes.len();
+    let fields = Fields::of_state(state);
+    let has = Has::of(&fields);
+    bytes.push(FORMAT);
+    bytes.extend_from_slice(&has.to_le_bytes());
+    bytes.extend_from_slice(&fields.version.as_micros().to_le_bytes());
+    put_fields(bytes, has, &fields);
+    let sum = checksum(key, &bytes[start..]);
+    bytes.extend_from_slice(&sum.to_le_bytes());
+}
+
+fn put_fields(row: &mut Vec<u8>, has: u16, parts: &Fields<'_>) {
     let there = |bit| has & bit != 0;
     if there(Has::LAST_ACKED_ID) {
         row.extend(parts.last_acked_id.to_le_bytes());
@@ -102,7 +111,7 @@ fn put_parts(row: &mut Vec<u8>, has: u16, parts: &Parts) {
             put_varint(row, value);
         }
     }
-    for (bit, ids) in [(Has::COUNTED, &parts.counted), (Has::ZEROED, &parts.zeroed)] {
+    for (bit, ids) in [(Has::COUNTED, parts.counted), (Has::ZEROED, parts.zeroed)] {
         if there(bit) {
             put_rising(row, ids);
         }
@@ -190,7 +199,8 @@ fn parts_of(bytes: &[u8]) -> Option<Parts> {
     if there(Has::PARTIAL_ACK) {
         parts.partial_ack = Some(partial_ack_of(&mut cursor)?);
     }
-    let whole = cursor.is_at_end() && has & !Has::ALL == 0 && Has::of(&parts) == has;
+    let whole =
+        cursor.is_at_end() && has & !Has::ALL == 0 && Has::of(&Fields::of_parts(&parts)) == has;
     whole.then_some(parts)
 }
 

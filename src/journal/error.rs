@@ -1,0 +1,137 @@
+//! What can go wrong with a journal.
+
+use std::{io, sync::Arc};
+
+use super::{Damage, Disk, disk::FOLDER};
+
+/// A journal did not do what was asked of it. Every message says what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A file is missing, cut or changed. Nothing was changed by finding that.
+    #[error(
+        "the journal is damaged: {damage}. Nothing was changed. See all of it with `readstates \
+         journal inspect --data-dir {data_dir}`; put the folder back from a copy, or keep what \
+         still checks with `readstates journal repair --accept-loss --data-dir {data_dir}`",
+        damage = .0, data_dir = data_dir(&.0.folder)
+    )]
+    Damaged(Damage),
+    /// A newer release wrote it. Nothing was changed.
+    #[error(
+        "{file} is of a newer release: {what}. Nothing was changed. Start that release or a later \
+         one"
+    )]
+    NewerFormat {
+        /// Which file, with its folder.
+        file: String,
+        /// What in it is newer.
+        what: String,
+    },
+    /// Another process has the journal.
+    #[error("{folder} is in use by another process; stop that one, or choose another --data-dir")]
+    Locked {
+        /// The folder of the journal.
+        folder: String,
+    },
+    /// The store is not the one that the journal belongs to.
+    #[error(
+        "the store is not the one that the journal in {folder} belongs to: {what}. Nothing was \
+         changed. Put the right store back"
+    )]
+    StoreForeign {
+        /// The folder of the journal.
+        folder: String,
+        /// How the store differs.
+        what: String,
+    },
+    /// The store lost writes that it had confirmed, and the journal does not have them any more.
+    #[error(
+        "the store lost writes: {what}. The journal in {folder} does not reach back that far. \
+         Nothing was changed. Put the store back from a copy that has them"
+    )]
+    StoreLost {
+        /// The folder of the journal.
+        folder: String,
+        /// Which writes.
+        what: String,
+    },
+    /// An input or output error of the journal's files.
+    #[error("{doing} {file} failed: {error}")]
+    Io {
+        /// What was being done, as in "reading".
+        doing: &'static str,
+        /// With which file, with its folder.
+        file: String,
+        /// What the system said.
+        error: Arc<io::Error>,
+    },
+    /// A write failed before: nothing is acknowledged any more until a restart (I10).
+    #[error("the journal failed and takes nothing more until a restart: {0}")]
+    Failed(Arc<Self>),
+    /// There is no room; goes on by itself once there is.
+    #[error("the disk of the journal in {folder} is full: {what}; free some, it goes on by itself")]
+    DiskFull {
+        /// The folder of the journal.
+        folder: String,
+        /// Which limit was met.
+        what: String,
+    },
+    /// It was closed.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+impl JournalError {
+    /// An error of `disk` while `doing` something with the file called `name`.
+    pub(super) fn io(doing: &'static str, disk: &dyn Disk, name: &str, error: io::Error) -> Self {
+        Self::Io { doing, file: path_of(disk, name), error: Arc::new(error) }
+    }
+}
+
+/// What is wrong with bytes, before it is known which file they are of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// They are not as they were written.
+    Damaged(String),
+    /// A newer release wrote them in this format.
+    NewerFormat(u32),
+    /// A newer release wrote a record of this kind.
+    NewerRecord(u8),
+}
+
+impl Fault {
+    pub(super) fn damaged(what: &str) -> Self {
+        Self::Damaged(what.to_owned())
+    }
+
+    /// The error of finding this at `offset` of the file called `name`.
+    pub(super) fn at(self, disk: &dyn Disk, name: &str, offset: u64) -> JournalError {
+        let file = path_of(disk, name);
+        match self {
+            Self::Damaged(what) => {
+                let (folder, file) = (disk.path(), name.to_owned());
+                JournalError::Damaged(Damage { folder, file, offset, what })
+            }
+            Self::NewerFormat(format) => {
+                let known = super::block::FORMAT;
+                let what = format!("it has format {format}, and {known} is the newest known here");
+                JournalError::NewerFormat { file, what }
+            }
+            Self::NewerRecord(kind) => {
+                let what = format!("the record at byte {offset} is of kind {kind}, not known here");
+                JournalError::NewerFormat { file, what }
+            }
+        }
+    }
+}
+
+fn path_of(disk: &dyn Disk, name: &str) -> String {
+    format!("{}/{name}", disk.path())
+}
+
+/// The directory that holds the folder of a journal, for commands in messages.
+fn data_dir(folder: &str) -> &str {
+    match folder.strip_suffix(FOLDER).map(|parent| parent.trim_end_matches('/')) {
+        Some("") | None => folder,
+        Some(parent) => parent,
+    }
+}

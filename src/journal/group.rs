@@ -1,0 +1,77 @@
+//! Records that are made durable by one write and one sync.
+//!
+//! Starts at a multiple of 8. Integers little-endian:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 4 | magic |
+//! | 4 | length of the payload |
+//! | 4 | number of records that take a sequence |
+//! | 4 | crc32c of journal id, segment id, and all of the group without these 4 bytes |
+//! | 8 | sequence of the first record; where none takes one, of the next that will |
+//! | 8 | zeros |
+//! | ... | payload: records back to back |
+//! | 0..7 | zeros up to a multiple of 8 |
+//!
+//! The ids in the checksum are not stored: the bytes of another segment or journal never check, so
+//! that what a disk held before cannot pass for records.
+
+use crc32c::{crc32c, crc32c_append};
+
+use crate::model::Sequence;
+
+use super::{JournalId, SegmentId};
+
+/// Before a group's payload.
+pub const GROUP_HEADER_BYTES: usize = 32;
+
+/// No payload is longer.
+pub const GROUP_BYTES_MAX: usize = 16 << 20;
+
+/// Groups begin at multiples of this.
+pub(super) const GROUP_ALIGN: usize = 8;
+
+/// How a group begins. No byte of it is 0, as empty space is.
+pub(super) const GROUP_MAGIC: [u8; 4] = [0x9d, b'r', b's', b'g'];
+
+/// Where a group belongs, which its checksum covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The journal.
+    pub journal: JournalId,
+    /// The segment in it.
+    pub segment: SegmentId,
+}
+
+/// Empties `buffer` and leaves room for a header: records are appended next, then it is closed.
+pub fn open_group(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.resize(GROUP_HEADER_BYTES, 0);
+}
+
+/// Makes a whole group of a header's room and the records appended to it: pads it and fills the
+/// header in. Answers its checksum, which the next segment's header remembers.
+pub fn close_group(buffer: &mut Vec<u8>, home: Home, first: Sequence, records: u32) -> u32 {
+    let length = buffer.len() - GROUP_HEADER_BYTES;
+    debug_assert!(length <= GROUP_BYTES_MAX, "the tail keeps to GROUP_BYTES_MAX");
+    buffer.resize(buffer.len().next_multiple_of(GROUP_ALIGN), 0);
+    buffer[..4].copy_from_slice(&GROUP_MAGIC);
+    buffer[4..8].copy_from_slice(&(length as u32).to_le_bytes());
+    buffer[8..12].copy_from_slice(&records.to_le_bytes());
+    buffer[16..24].copy_from_slice(&first.as_u64().to_le_bytes());
+    let sum = checksum(home, buffer);
+    buffer[12..16].copy_from_slice(&sum.to_le_bytes());
+    sum
+}
+
+/// Bytes that a group with this much payload takes in its segment.
+pub const fn group_bytes(payload_bytes: usize) -> usize {
+    (GROUP_HEADER_BYTES + payload_bytes).next_multiple_of(GROUP_ALIGN)
+}
+
+fn checksum(home: Home, group: &[u8]) -> u32 {
+    let mut ids = [0; 16];
+    ids[..8].copy_from_slice(&home.journal.0.to_le_bytes());
+    ids[8..].copy_from_slice(&home.segment.0.to_le_bytes());
+    crc32c_append(crc32c_append(crc32c(&ids), &group[..12]), &group[16..])
+}

@@ -1,0 +1,37 @@
+//! The crash journal: what was acknowledged and is not yet in the store, in files of our own.
+//!
+//! ```text
+//! <data-dir>/journal/lock                            one process at a time
+//!                    manifest                        what the store has (I11), which segments count
+//!                    00000000000000000001.segment    groups of records, each made durable at once
+//!                    spare.new                       the next segment, being prepared
+//! ```
+//!
+//! A journal is read as a whole before it changes: damage is refused, never skipped; only a torn
+//! last group, which nobody was told of, is dropped. `readstates journal repair` keeps what still
+//! checks where an operator accepts the loss.
+
+mod block;
+mod damage;
+mod disk;
+mod error;
+mod group;
+mod id;
+mod link;
+mod manifest;
+mod options;
+mod record;
+mod segment;
+
+pub use damage::Damage;
+pub use disk::{Disk, DiskCall, DiskFaults, DiskFile, FolderDisk, Image, SimulatedDisk};
+pub use error::JournalError;
+pub use group::{GROUP_BYTES_MAX, GROUP_HEADER_BYTES, Home, close_group, group_bytes, open_group};
+pub use id::{JournalId, SegmentId};
+pub use link::Link;
+pub use manifest::Manifest;
+pub use options::JournalOptions;
+pub use record::{
+    RECORD_BYTES_MAX, Record, put_ceiling, put_deletion, put_next, put_seal, put_state,
+};
+pub use segment::{SEGMENT_HEADER_BYTES, SegmentHeader, Spare};
