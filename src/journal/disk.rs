@@ -38,9 +38,9 @@ pub trait Disk: Send + Sync + 'static {
 }
 
 /// An open file of a [`Disk`].
+#[allow(clippy::len_without_is_empty, reason = "asking for a length may fail")]
 pub trait DiskFile: Send {
     /// Its length in bytes.
-    #[allow(clippy::len_without_is_empty, reason = "a length is an I/O call that may fail")]
     fn len(&self) -> io::Result<u64>;
     /// Fills `into` with what is at `offset`; `UnexpectedEof` where the file ends before.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;

@@ -96,6 +96,8 @@ pub(super) enum Fault {
     NewerFormat(u32),
     /// A newer release wrote a record of this kind.
     NewerRecord(u8),
+    /// A newer release wrote a state, in a format that this names.
+    NewerRow(String),
 }
 
 impl Fault {
@@ -116,6 +118,7 @@ impl Fault {
                 let what = format!("it has format {format}, and {known} is the newest known here");
                 JournalError::NewerFormat { file, what }
             }
+            Self::NewerRow(what) => JournalError::NewerFormat { file, what },
             Self::NewerRecord(kind) => {
                 let what = format!("the record at byte {offset} is of kind {kind}, not known here");
                 JournalError::NewerFormat { file, what }

@@ -69,6 +69,64 @@ pub const fn group_bytes(payload_bytes: usize) -> usize {
     (GROUP_HEADER_BYTES + payload_bytes).next_multiple_of(GROUP_ALIGN)
 }
 
+/// A group as it stands in a segment, whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Group<'a> {
+    /// In bytes from the start of the segment.
+    pub(super) offset: usize,
+    /// Just behind it.
+    pub(super) end: usize,
+    /// Of its first record; where none takes one, the next that will be given.
+    pub(super) first: Sequence,
+    /// Records that take a sequence.
+    pub(super) records: u32,
+    /// Its checksum.
+    pub(super) crc: u32,
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> Group<'a> {
+    /// The group at `offset` of `segment`, if there is a whole one.
+    pub(super) fn at(segment: &'a [u8], home: Home, offset: usize) -> Option<Self> {
+        let rest = segment.get(offset..)?;
+        let header: &[u8; GROUP_HEADER_BYTES] = rest.first_chunk()?;
+        if header[..4] != GROUP_MAGIC {
+            return None;
+        }
+        let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| header[at + byte]));
+        let length = usize::try_from(word(4)).ok().filter(|length| *length <= GROUP_BYTES_MAX)?;
+        let group = rest.get(..group_bytes(length))?;
+        let crc = word(12);
+        if checksum(home, group) != crc {
+            return None;
+        }
+        let first = u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|byte| header[16 + byte]));
+        Some(Self {
+            offset,
+            end: offset + group.len(),
+            first: Sequence::new(first),
+            records: word(8),
+            crc,
+            payload: &group[GROUP_HEADER_BYTES..GROUP_HEADER_BYTES + length],
+        })
+    }
+
+    /// The first whole group at `offset` or further on.
+    pub(super) fn find(segment: &'a [u8], home: Home, offset: usize) -> Option<Self> {
+        let offset = offset.next_multiple_of(GROUP_ALIGN);
+        let (places, _) = segment.get(offset..)?.as_chunks::<GROUP_ALIGN>();
+        let begun = places.iter().enumerate().filter(|(_, place)| place[..4] == GROUP_MAGIC);
+        begun
+            .map(|(place, _)| offset + place * GROUP_ALIGN)
+            .find_map(|at| Self::at(segment, home, at))
+    }
+
+    /// The sequence of the record after its last.
+    pub(super) fn next(&self) -> Sequence {
+        Sequence::new(self.first.as_u64().saturating_add(self.records.into()))
+    }
+}
+
 fn checksum(home: Home, group: &[u8]) -> u32 {
     let mut ids = [0; 16];
     ids[..8].copy_from_slice(&home.journal.0.to_le_bytes());

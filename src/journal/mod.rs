@@ -12,15 +12,19 @@
 //! checks where an operator accepts the loss.
 
 mod block;
+mod chain;
 mod damage;
 mod disk;
 mod error;
+mod frame;
 mod group;
 mod id;
 mod link;
 mod manifest;
 mod options;
 mod record;
+mod recovery;
+mod scan;
 mod segment;
 
 pub use damage::Damage;
@@ -34,4 +38,5 @@ pub use options::JournalOptions;
 pub use record::{
     RECORD_BYTES_MAX, Record, put_ceiling, put_deletion, put_next, put_seal, put_state,
 };
-pub use segment::{SEGMENT_HEADER_BYTES, SegmentHeader, Spare};
+pub use recovery::{Heal, Recovery, Replayed, StoreIdentity};
+pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, Spare};

@@ -28,6 +28,8 @@ pub(super) const CEILING: u8 = 3;
 pub(super) const SEAL: u8 = 4;
 /// Says that the segment ends here and which one follows; takes no sequence.
 pub(super) const NEXT: u8 = 5;
+/// The newest kind known here: each kind above is of a newer release.
+pub(super) const NEWEST: u8 = NEXT;
 
 /// Something that was acknowledged, or helps to tell what was. Each has a sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,6 +16,9 @@ use super::{
 /// Before a segment's first group.
 pub const SEGMENT_HEADER_BYTES: usize = 4096;
 
+/// No segment is longer: it is read into memory as a whole.
+pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+
 /// The name of a segment that is being prepared.
 pub(super) const SPARE: &str = "spare.new";
 
