@@ -1,0 +1,292 @@
+//! Every truncation and every flipped bit of a whole journal: a start shows what was acknowledged
+//! or refuses. Silence is for the last group alone, and only while no seal is behind it.
+
+use std::{
+    num::NonZero,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
+};
+
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use readstates::{
+    journal::{Image, JournalError, JournalId, Record, SegmentId, SimulatedDisk},
+    model::Sequence,
+};
+
+use crate::{
+    builder::Builder,
+    draw::draw_record,
+    reading::{open, prefix_read, read},
+};
+
+const SEED: u64 = 6;
+const SEGMENT_BYTES: u64 = 16 << 10;
+const SEGMENTS: u64 = 4;
+
+/// A journal of four full segments and its manifest: 64 KiB and 72 bytes.
+struct Full {
+    image: Image,
+    records: Vec<(Sequence, Record)>,
+    /// Records that must be read whatever is damaged: all but the seal, or all but the last group.
+    least: usize,
+    /// Where each segment's groups end; of the last one, where its last group begins.
+    settled: Vec<u64>,
+}
+
+fn full(sealed: bool) -> Full {
+    let (builder, settled) = build(sealed);
+    let (_, _, last_group) = *builder.groups.last().expect("there are groups");
+    let least = last_group.as_u64() as usize - 1;
+    Full { image: builder.disk.image(), records: builder.records, least, settled }
+}
+
+/// Also where each segment's groups end; of the last one, where its last group begins.
+fn build(sealed: bool) -> (Builder, Vec<u64>) {
+    println!("seed {SEED}");
+    let mut rng = StdRng::seed_from_u64(SEED);
+    let mut builder = Builder::new(SEGMENT_BYTES);
+    let mut micros = 0;
+    loop {
+        let records: Vec<Record> = (0..rng.random_range(1..40))
+            .map(|_| {
+                micros += 1;
+                draw_record(&mut rng, micros)
+            })
+            .collect();
+        let mut bytes = Vec::new();
+        records.iter().for_each(|record| record.encode_into(&mut bytes));
+        // The last segment keeps room for the seal in a group of its own.
+        if builder.end.segment.0 == SEGMENTS && !builder.fits(bytes.len() + 64) {
+            break;
+        }
+        builder.group(&records);
+    }
+    builder.advance(Sequence::ZERO, 0);
+    if sealed {
+        builder.group(&[Record::Seal]);
+    }
+    let (_, last_place, _) = *builder.groups.last().expect("there are groups");
+    let settled = builder.ends.iter().copied().chain([last_place]).collect();
+    (builder, settled)
+}
+
+impl Full {
+    fn disk(&self) -> SimulatedDisk {
+        SimulatedDisk::restore(self.image.clone())
+    }
+}
+
+/// Flips every bit of the file called `name`, one at a time, each undone before the next; how many
+/// were let pass.
+fn flip_all(full: &Full, name: &str) -> usize {
+    let bytes = full.image[name].len();
+    let next = AtomicUsize::new(0);
+    let passed = AtomicUsize::new(0);
+    let work = || {
+        let disk = full.disk();
+        loop {
+            let byte = next.fetch_add(1, Relaxed);
+            if byte >= bytes {
+                return;
+            }
+            for bit in 0..8 {
+                let flip = |bytes: &mut Vec<u8>| bytes[byte] ^= 1 << bit;
+                disk.damage(name, flip);
+                if let Some(read) = prefix_read(&disk, &full.records) {
+                    assert!(read >= full.least, "bit {bit} of byte {byte} of {name}: {read} read");
+                    passed.fetch_add(1, Relaxed);
+                }
+                disk.damage(name, flip);
+            }
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    passed.into_inner()
+}
+
+#[test]
+fn every_flipped_bit_of_a_sealed_journal_is_refused_or_changes_nothing() {
+    let full = full(true);
+    let sealed: Vec<_> = full.records.iter().rev().take(2).collect();
+    assert!(matches!(sealed[..], [(_, Record::Seal), (_, Record::State { .. })]), "{sealed:?}");
+    assert_eq!(read(&full.disk()).expect("nothing is damaged yet"), full.records);
+    let bytes: usize = full.image.values().map(Vec::len).sum();
+    assert_eq!(bytes, 64 * 1024 + 72);
+    let passed: usize = full.image.keys().map(|name| flip_all(&full, name)).sum();
+    // Behind the end of each segment nothing counts, and a seal changes no state.
+    let loose: u64 = full.settled.iter().map(|end| SEGMENT_BYTES - end).sum();
+    assert_eq!(passed as u64, loose * 8);
+}
+
+#[test]
+fn a_flipped_bit_of_an_unsealed_journal_costs_the_last_group_at_most() {
+    let full = full(false);
+    let passed = flip_all(&full, &last_name());
+    let loose = SEGMENT_BYTES - full.settled[SEGMENTS as usize - 1];
+    assert_eq!(passed as u64, loose * 8);
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let full = full(true);
+    for (name, bytes) in &full.image {
+        let disk = full.disk();
+        for length in (0..bytes.len()).rev() {
+            disk.damage(name, |bytes| bytes.truncate(length));
+            assert!(open(&disk).is_err(), "{name} cut to {length} bytes was read");
+        }
+    }
+}
+
+/// A group that is torn reaches the disk in part: any start of it, and any end of it.
+#[test]
+fn a_torn_last_group_is_dropped_and_nothing_before_it() {
+    let full = full(false);
+    let start = full.settled[SEGMENTS as usize - 1] as usize;
+    let whole = full.image[&last_name()].clone();
+    let end = whole.iter().rposition(|byte| *byte != 0).expect("a group is there") + 1;
+    for cut in start..end {
+        for torn in [start..cut, cut..end] {
+            let disk = full.disk();
+            disk.damage(&last_name(), |bytes| bytes[torn.clone()].fill(0));
+            let read = prefix_read(&disk, &full.records).expect("a torn group is no damage");
+            assert!(read == full.least || torn.is_empty(), "{torn:?}: {read} read");
+        }
+    }
+}
+
+#[test]
+fn zeros_over_any_group_of_a_sealed_journal_are_refused() {
+    let (builder, _) = build(true);
+    for &(segment, place, first) in &builder.groups[..builder.groups.len() - 1] {
+        let disk = SimulatedDisk::restore(builder.disk.image());
+        let start = place as usize;
+        disk.damage(&segment.file_name(), |bytes| bytes[start..start + 32].fill(0));
+        let error = open(&disk).err().unwrap_or_else(|| panic!("without record {first} was read"));
+        let JournalError::Damaged(damage) = error else { panic!("{error}") };
+        assert_eq!((damage.file, damage.offset), (segment.file_name(), place));
+    }
+}
+
+#[test]
+fn segments_that_change_places_are_refused() {
+    let full = full(true);
+    for (a, b) in pairs() {
+        let mut image = full.image.clone();
+        image.insert(name(a), full.image[&name(b)].clone());
+        image.insert(name(b), full.image[&name(a)].clone());
+        assert_refused(image, &format!("{a} and {b} swapped"));
+    }
+}
+
+#[test]
+fn a_segment_in_the_place_of_another_is_refused() {
+    let full = full(true);
+    for (a, b) in pairs().flat_map(|(a, b)| [(a, b), (b, a)]) {
+        let mut image = full.image.clone();
+        image.insert(name(a), full.image[&name(b)].clone());
+        assert_refused(image, &format!("{b} in the place of {a}"));
+    }
+    for (of, place) in [(1, SEGMENTS + 1), (SEGMENTS, SEGMENTS + 1), (SEGMENTS, SEGMENTS + 2)] {
+        let mut image = full.image.clone();
+        image.insert(name(place), full.image[&name(of)].clone());
+        assert_refused(image, &format!("{of} doubled as {place}"));
+    }
+}
+
+#[test]
+fn a_missing_segment_is_refused_even_if_the_manifest_is_older() {
+    for newest in 1..=SEGMENTS {
+        let (mut builder, _) = build(true);
+        builder.manifest.newest = SegmentId(newest);
+        builder.write_manifest();
+        let image = builder.disk.image();
+        read(&SimulatedDisk::restore(image.clone())).expect("an older manifest is no damage");
+        for gone in 1..=SEGMENTS {
+            let mut image = image.clone();
+            image.remove(&name(gone));
+            assert_refused(image, &format!("without {gone}, where {newest} is known of"));
+        }
+    }
+}
+
+#[test]
+fn all_segments_gone_or_the_manifest_gone_is_refused() {
+    let full = full(true);
+    let mut image = full.image.clone();
+    image.remove("manifest");
+    assert_refused(image, "without the manifest");
+    let mut image = full.image.clone();
+    image.retain(|name, _| name == "manifest");
+    assert_refused(image, "without any segment");
+}
+
+#[test]
+fn a_manifest_from_before_segments_were_freed_is_refused() {
+    let (mut builder, _) = build(true);
+    let old = builder.disk.image().remove("manifest").expect("it is there");
+    builder.advance(builder.records[0].0, 1);
+    builder.free(SegmentId(2));
+    let mut image = builder.disk.image();
+    read(&SimulatedDisk::restore(image.clone())).expect("freeing is no damage");
+    image.insert("manifest".to_owned(), old);
+    assert_refused(image, "with the manifest of before");
+}
+
+/// With an older horizon more is replayed, and nothing is missing.
+#[test]
+fn a_manifest_from_before_the_horizon_moved_replays_more() {
+    let (mut builder, _) = build(true);
+    let old = builder.disk.image().remove("manifest").expect("it is there");
+    let (horizon, _) = builder.records[99];
+    builder.advance(horizon, 5);
+    let mut image = builder.disk.image();
+    let read_now = read(&SimulatedDisk::restore(image.clone())).expect("nothing is damaged");
+    assert_eq!(read_now, builder.records[100..]);
+    image.insert("manifest".to_owned(), old);
+    let read_then = read(&SimulatedDisk::restore(image)).expect("nothing is damaged");
+    assert_eq!(read_then, builder.records);
+}
+
+/// Another journal has the same ids and sequences, but not the same random number.
+#[test]
+fn a_segment_of_another_journal_is_refused() {
+    let full = full(true);
+    let mut other = Builder::of(JournalId(1), SEGMENT_BYTES);
+    while other.end.segment.0 < 3 {
+        other.group(&[Record::Seal]);
+    }
+    let mut image = full.image.clone();
+    image.insert(name(2), other.disk.image()[&name(2)].clone());
+    assert_refused(image, "with a segment of another journal");
+}
+
+fn pairs() -> impl Iterator<Item = (u64, u64)> {
+    (1..=SEGMENTS).flat_map(|a| (a + 1..=SEGMENTS).map(move |b| (a, b)))
+}
+
+fn name(segment: u64) -> String {
+    SegmentId(segment).file_name()
+}
+
+fn last_name() -> String {
+    name(SEGMENTS)
+}
+
+/// A refusal says where, that nothing changed, and which commands help; and nothing did change.
+#[track_caller]
+fn assert_refused(image: Image, what: &str) {
+    let disk = SimulatedDisk::restore(image.clone());
+    let Err(error) = open(&disk) else { panic!("{what}: was read") };
+    assert!(matches!(error, JournalError::Damaged(_)), "{what}: {error}");
+    let told = error.to_string();
+    for part in ["Nothing was changed", "readstates journal repair --accept-loss --data-dir"] {
+        assert!(told.contains(part), "{what}: {told}");
+    }
+    assert_eq!(disk.image(), image, "{what}");
+}

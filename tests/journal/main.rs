@@ -1,0 +1,6 @@
+//! The crash journal from outside: its format, its damage, its repair.
+
+mod builder;
+mod damage;
+mod draw;
+mod reading;
