@@ -75,6 +75,14 @@ pub enum JournalError {
         /// Which limit was met.
         what: String,
     },
+    /// More records than the journal ever has room for at once.
+    #[error("{records} records are too many at once for the journal; {records_max} are the most")]
+    TooMany {
+        /// How many were asked for.
+        records: usize,
+        /// How many may be.
+        records_max: usize,
+    },
     /// It was closed.
     #[error("the journal is closed")]
     Closed,
@@ -84,6 +92,29 @@ impl JournalError {
     /// An error of `disk` while `doing` something with the file called `name`.
     pub(super) fn io(doing: &'static str, disk: &dyn Disk, name: &str, error: io::Error) -> Self {
         Self::Io { doing, file: path_of(disk, name), error: Arc::new(error) }
+    }
+
+    /// The kind, as a metric label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Damaged(_) => "damaged",
+            Self::NewerFormat { .. } => "newer_format",
+            Self::Locked { .. } => "locked",
+            Self::StoreForeign { .. } => "store_foreign",
+            Self::StoreLost { .. } => "store_lost",
+            Self::Io { .. } => "io",
+            Self::Failed(_) => "failed",
+            Self::DiskFull { .. } => "disk_full",
+            Self::TooMany { .. } => "too_many",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// Whether the system said that there is no room.
+    pub(super) fn is_full_disk(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        let Self::Io { error, .. } = self else { return false };
+        matches!(error.kind(), StorageFull | QuotaExceeded)
     }
 }
 

@@ -11,27 +11,47 @@
 //! last group, which nobody was told of, is dropped. `readstates journal repair` keeps what still
 //! checks where an operator accepts the loss.
 
+mod advance;
+mod allowance;
+mod begin;
+mod bell;
 mod block;
+mod books;
 mod chain;
+mod current;
 mod damage;
 mod disk;
+mod durable;
 mod error;
 mod frame;
 mod group;
+mod handle;
 mod id;
+mod lane;
+mod limits;
 mod link;
 mod manifest;
 mod options;
 mod record;
 mod recovery;
+mod reservation;
 mod scan;
 mod segment;
+mod shared;
+mod spare;
+mod sync;
+mod tail;
+mod thread;
+mod usage;
+mod writer;
 
 pub use damage::Damage;
 pub use disk::{Disk, DiskCall, DiskFaults, DiskFile, FolderDisk, Image, SimulatedDisk};
 pub use error::JournalError;
 pub use group::{GROUP_BYTES_MAX, GROUP_HEADER_BYTES, Home, close_group, group_bytes, open_group};
+pub use handle::Journal;
 pub use id::{JournalId, SegmentId};
+pub use limits::SEGMENT_BYTES_MIN;
 pub use link::Link;
 pub use manifest::Manifest;
 pub use options::JournalOptions;
@@ -39,4 +59,8 @@ pub use record::{
     RECORD_BYTES_MAX, Record, put_ceiling, put_deletion, put_next, put_seal, put_state,
 };
 pub use recovery::{Heal, Recovery, Replayed, StoreIdentity};
+pub use reservation::Reservation;
 pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, Spare};
+pub use thread::WriterThread;
+pub use usage::Usage;
+pub use writer::{Step, Writer};

@@ -1,0 +1,148 @@
+//! From a journal that was read to one that is appended to, or to none at all.
+
+use std::sync::{Arc, OnceLock};
+
+use tracing::info;
+
+use super::{
+    Disk, Journal, JournalError, JournalId, Manifest, Recovery, SegmentHeader, SegmentId, Spare,
+    Writer,
+    allowance::{Allowance, Space, SpareState},
+    books::{Books, Kept},
+    current::Current,
+    durable::Durable,
+    limits::Limits,
+    manifest::MANIFEST,
+    shared::Shared,
+    sync::{AtomicU64, Mutex},
+    tail::Tail,
+};
+
+impl Recovery {
+    /// Begins a new segment and appends to that from now on. What was read stays as it is until
+    /// [`Journal::advance`] lets it go: the caller has it in the store, or appended anew, by then.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]: the journal can be opened again.
+    pub fn begin(self) -> Result<(Journal, Writer), JournalError> {
+        let limits = Limits::of(&self.options);
+        let disk = Arc::clone(&self.disk);
+        self.remove_leftovers()?;
+        // Before a header says where it ends.
+        self.settle_tail()?;
+        let mut manifest = self.manifest();
+        if self.chain.manifest.is_none() {
+            // A segment without a manifest would be damage; a manifest without segments is a new
+            // journal.
+            manifest.write(disk.as_ref())?;
+        }
+        let header = self.header(&manifest, limits.segment_bytes);
+        let spare = Spare::prepare(disk.as_ref(), limits.segment_bytes)?;
+        let file = spare.take_place(disk.as_ref(), header)?;
+        manifest.newest = header.segment;
+        manifest.write(disk.as_ref())?;
+        let books = self.books(manifest, &header);
+        info!(
+            folder = disk.path(),
+            segment = %header.segment,
+            next_record = %header.first,
+            horizon = %manifest.horizon,
+            bytes = books.bytes(),
+            "the journal is open"
+        );
+        let current = Current::begin(header, file);
+        let shared = Arc::new(shared(disk, limits, books, &current));
+        Ok((Journal(Arc::clone(&shared)), Writer::new(shared, current, self.lock)))
+    }
+
+    /// Removes the journal: everything in it is in the store, or is not wanted.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]: a part may be gone then, and the rest is an empty journal.
+    pub fn retire(self) -> Result<(), JournalError> {
+        self.remove_leftovers()?;
+        let Some(manifest) = self.chain.manifest else { return Ok(()) };
+        let disk = self.disk.as_ref();
+        // First nothing counts any more, so that an end in the middle of this is no damage.
+        let (horizon, oldest) = (self.chain.next().previous(), self.chain.next_segment());
+        Manifest { horizon, oldest, ..manifest }.write(disk)?;
+        for segment in &self.chain.segments {
+            remove(disk, &segment.id.file_name())?;
+        }
+        disk.sync().map_err(|error| JournalError::io("syncing", disk, "", error))?;
+        remove(disk, MANIFEST)?;
+        disk.sync().map_err(|error| JournalError::io("syncing", disk, "", error))
+    }
+
+    fn remove_leftovers(&self) -> Result<(), JournalError> {
+        self.chain.leftovers.iter().try_for_each(|name| remove(self.disk.as_ref(), name))
+    }
+
+    /// What is true before the new segment is there. A store that was behind and is healed is at
+    /// an earlier commit than the manifest of before had; from here on that is what counts.
+    fn manifest(&self) -> Manifest {
+        let before = self.chain.manifest;
+        Manifest {
+            journal: self.chain.journal().unwrap_or_else(JournalId::random),
+            store: self.base.store,
+            horizon: self.base.horizon,
+            commits: self.base.commits,
+            oldest: self.chain.oldest(),
+            newest: before.map_or(SegmentId::NONE, |manifest| manifest.newest),
+            ceiling: self.chain.ceiling(),
+        }
+    }
+
+    fn header(&self, manifest: &Manifest, segment_bytes: u64) -> SegmentHeader {
+        SegmentHeader {
+            journal: manifest.journal,
+            segment: self.chain.next_segment(),
+            segment_bytes,
+            first: self.chain.next(),
+            ceiling: manifest.ceiling,
+            horizon: manifest.horizon,
+            commits: manifest.commits,
+            previous: self.chain.end(),
+        }
+    }
+
+    fn books(&self, manifest: Manifest, header: &SegmentHeader) -> Books {
+        let kept = self.chain.segments.iter().map(|segment| Kept {
+            segment: segment.id,
+            last: segment.scanned.end.last,
+            bytes: segment.file_bytes,
+        });
+        Books {
+            manifest,
+            kept: kept.collect(),
+            current: (header.segment, header.segment_bytes),
+            ceiling: manifest.ceiling,
+            checkpoint_bytes: 0,
+        }
+    }
+}
+
+fn shared(disk: Arc<dyn Disk>, limits: Limits, books: Books, current: &Current) -> Shared {
+    let last = current.header().first.previous();
+    let room_bytes = current.room_bytes(&limits);
+    let space = Space { room_bytes, spare: SpareState::Preparing, low: false };
+    Shared {
+        disk,
+        limits,
+        tail: Tail::new(last, limits.buffer_bytes()),
+        allowance: Allowance::new(limits.pending_bytes_max, space),
+        durable: Durable::new(last),
+        bell: Default::default(),
+        spares: Default::default(),
+        books: Mutex::new(books),
+        folder: Mutex::new(()),
+        observer: OnceLock::new(),
+        writing_bytes: AtomicU64::new(0),
+        progress_ms: AtomicU64::new(0),
+        recovered: Default::default(),
+    }
+}
+
+fn remove(disk: &dyn Disk, name: &str) -> Result<(), JournalError> {
+    disk.remove(name).map_err(|error| JournalError::io("removing", disk, name, error))
+}
