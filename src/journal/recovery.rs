@@ -189,7 +189,8 @@ impl Recovery {
         let name = segment.id.file_name();
         let bytes = read_file(disk, &name, buffer)?;
         let end = segment.scanned.end;
-        let mut last = None;
+        // One that a start began and did not get to write to has no group.
+        let mut last = segment.header.map(|header| header.first.previous());
         let whole = segment.header.iter().flat_map(|header| groups(bytes, header.home()));
         for group in whole.take_while(|group| group.end as u64 <= end.end) {
             last = Some(group.next().previous());
