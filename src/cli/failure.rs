@@ -11,6 +11,7 @@ use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use super::{output::complain, replay::InputError};
+use crate::journal::JournalError;
 
 /// How the program exits. The numbers follow sysexits.h where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,9 @@ pub enum Failure {
     /// A trace or truth is not to be had or malformed.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// The files of a journal were not what they should be.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The answer could not be written.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -71,7 +75,11 @@ impl Failure {
             Self::Usage(_) => Exit::Usage,
             Self::Input(error) if error.is_unopened() => Exit::Usage,
             Self::Call(status) if is_unreachable(status) => Exit::Unavailable,
-            Self::Call(_) | Self::Contract(_) | Self::Input(_) | Self::Output(_) => Exit::Failed,
+            Self::Call(_)
+            | Self::Contract(_)
+            | Self::Input(_)
+            | Self::Journal(_)
+            | Self::Output(_) => Exit::Failed,
         }
     }
 

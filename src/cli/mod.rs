@@ -1,9 +1,11 @@
 //! The client's side of the program: every subcommand besides `serve`, one file each. It talks to a
-//! server through the generated client only and knows nothing of how the server works.
+//! server through the generated client only and knows nothing of how the server works. Only
+//! `journal` works on files instead: it is for a server that is down.
 
 mod completions;
 mod failure;
 mod health;
+mod journal;
 mod kind;
 mod list;
 mod output;
@@ -17,6 +19,7 @@ mod target;
 pub use completions::CompletionsArgs;
 pub use failure::Exit;
 pub use health::HealthArgs;
+pub use journal::JournalCommand;
 pub use list::ListArgs;
 pub use replay::ReplayArgs;
 pub use state::{AckArgs, GetArgs, IncrementArgs, ResetArgs};
@@ -41,6 +44,9 @@ pub enum ClientCommand {
     Reset(ResetArgs),
     /// Ask whether a server is serving: exit code 0 if it is
     Health(HealthArgs),
+    /// Look at the files of the crash journal, or repair them
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -76,6 +82,7 @@ async fn dispatch(command: ClientCommand, root: Command) -> Result<Exit, Failure
         ClientCommand::Increment(args) => state::increment(args).await,
         ClientCommand::Reset(args) => state::reset(args).await,
         ClientCommand::Health(args) => health::health(args).await,
+        ClientCommand::Journal(command) => journal::journal(command),
         ClientCommand::Completions(args) => completions::completions(args, root),
     }
 }

@@ -4,6 +4,7 @@
 //! What is wrong goes to a judge: one that answers with the error ends the reading there, as a
 //! start does; one that keeps it sees all that is wrong, as an operator wants to.
 
+mod bytes;
 mod names;
 mod reader;
 
@@ -16,7 +17,7 @@ use super::{
 use names::Names;
 use reader::Reader;
 
-pub(super) use reader::read_file;
+pub(super) use bytes::{read_file, read_readable};
 
 /// Decides about something wrong: an error ends the reading.
 pub(super) type Judge<'a> = &'a mut dyn FnMut(JournalError) -> Result<(), JournalError>;

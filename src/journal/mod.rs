@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <data-dir>/journal/lock                            one process at a time
-//!                    manifest                        what the store has (I11), which segments count
+//!                    manifest                        what the store has (I11), which files count
 //!                    00000000000000000001.segment    groups of records, each made durable at once
 //!                    spare.new                       the next segment, being prepared
 //! ```
@@ -24,9 +24,11 @@ mod disk;
 mod durable;
 mod error;
 mod frame;
+mod gaps;
 mod group;
 mod handle;
 mod id;
+mod inspect;
 mod lane;
 mod limits;
 mod link;
@@ -34,11 +36,13 @@ mod manifest;
 mod options;
 mod record;
 mod recovery;
+mod repair;
 mod reservation;
 mod scan;
 mod segment;
 mod shared;
 mod spare;
+mod survey;
 mod sync;
 mod tail;
 mod thread;
@@ -48,9 +52,11 @@ mod writer;
 pub use damage::Damage;
 pub use disk::{Disk, DiskCall, DiskFaults, DiskFile, FolderDisk, Image, SimulatedDisk};
 pub use error::JournalError;
+pub use gaps::Gaps;
 pub use group::{GROUP_BYTES_MAX, GROUP_HEADER_BYTES, Home, close_group, group_bytes, open_group};
 pub use handle::Journal;
 pub use id::{JournalId, SegmentId};
+pub use inspect::{Ending, Inspection, SegmentSummary, Torn};
 pub use limits::SEGMENT_BYTES_MIN;
 pub use link::Link;
 pub use manifest::Manifest;
@@ -59,6 +65,7 @@ pub use record::{
     RECORD_BYTES_MAX, Record, put_ceiling, put_deletion, put_next, put_seal, put_state,
 };
 pub use recovery::{Heal, Recovery, Replayed, StoreIdentity};
+pub use repair::{Repair, Rewritten};
 pub use reservation::Reservation;
 pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, Spare};
 pub use thread::WriterThread;

@@ -29,6 +29,8 @@ impl Misfit {
 /// What stands in a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Scanned {
+    /// Its first record, or the first that it would have.
+    pub(super) first: Sequence,
     /// Where its records end, as its successor remembers it.
     pub(super) end: Link,
     /// Where its last group of records begins.
@@ -70,6 +72,9 @@ pub(super) fn scan(
 pub(super) fn salvage(segment: &[u8], home: Home) -> Scanned {
     let mut scanned = Scanned::empty(home, Sequence::ZERO.next());
     for group in groups(segment, home) {
+        if scanned.last_group.is_none() {
+            scanned.first = group.first;
+        }
         // A group that checks was written so; what does not parse in it is of no use to anyone.
         scanned.add(&group).ok();
     }
@@ -91,6 +96,7 @@ impl Scanned {
         let end = SEGMENT_HEADER_BYTES as u64;
         let last = first.previous();
         Self {
+            first,
             end: Link { segment: home.segment, end, last, group_crc: 0 },
             last_group: None,
             records: 0,
@@ -106,7 +112,7 @@ impl Scanned {
         if wanted == found {
             return Ok(());
         }
-        let what = format!("record {wanted} should be here, and this is {found}");
+        let what = format!("record {wanted} should be here, and here is {found}");
         Err(Misfit::damaged(group.offset as u64, what))
     }
 

@@ -47,7 +47,7 @@ impl Builder {
             newest: SegmentId::NONE,
             ceiling: Version::ZERO,
         };
-        manifest.write(&disk).unwrap();
+        manifest.write(&disk).expect("no fault is set");
         let file = begin_segment(&disk, &manifest, Link::default(), SegmentId(1), segment_bytes);
         let end = Link { segment: SegmentId(1), ..empty_link() };
         let (records, ends, groups) = (Vec::new(), Vec::new(), Vec::new());
@@ -94,8 +94,8 @@ impl Builder {
     pub fn roll(&mut self) {
         let mark = self.mark();
         let old = self.begin();
-        old.0.write_at(old.1.end, &mark).unwrap();
-        old.0.sync_data().unwrap();
+        old.0.write_at(old.1.end, &mark).expect("no fault is set");
+        old.0.sync_data().expect("no fault is set");
     }
 
     /// Goes on in a new segment, as an opening does: without a mark in the old one.
@@ -130,28 +130,23 @@ impl Builder {
         self.manifest.oldest = oldest;
         self.write_manifest();
         for id in gone {
-            self.disk.remove(&SegmentId(id).file_name()).unwrap();
+            self.disk.remove(&SegmentId(id).file_name()).expect("no fault is set");
         }
-        self.disk.sync().unwrap();
+        self.disk.sync().expect("no fault is set");
     }
 
     pub fn write_manifest(&self) {
-        self.manifest.write(&self.disk).unwrap();
+        self.manifest.write(&self.disk).expect("no fault is set");
     }
 
     /// Writes and syncs bytes in the current segment, whatever they are.
     pub fn write(&self, at: u64, bytes: &[u8]) {
-        self.file.write_at(at, bytes).unwrap();
-        self.file.sync_data().unwrap();
+        self.file.write_at(at, bytes).expect("no fault is set");
+        self.file.sync_data().expect("no fault is set");
     }
 
     pub fn home(&self) -> Home {
         Home { journal: self.manifest.journal, segment: self.end.segment }
-    }
-
-    /// The name of the file that is written to.
-    pub fn file_name(&self) -> String {
-        self.end.segment.file_name()
     }
 }
 
@@ -176,5 +171,8 @@ pub fn begin_segment(
         commits: manifest.commits,
         previous,
     };
-    Spare::prepare(disk, segment_bytes).unwrap().take_place(disk, header).unwrap()
+    Spare::prepare(disk, segment_bytes)
+        .expect("no fault is set")
+        .take_place(disk, header)
+        .expect("no fault is set")
 }

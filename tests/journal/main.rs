@@ -4,3 +4,4 @@ mod builder;
 mod damage;
 mod draw;
 mod reading;
+mod repair;

@@ -3,15 +3,18 @@
 use std::io;
 
 use crate::journal::{
-    Disk, JournalError, JournalId, Link, Manifest, SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES,
-    SegmentHeader, SegmentId,
+    Disk, JournalError, JournalId, Link, Manifest, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId,
     error::Fault,
     group::Home,
     manifest::MANIFEST,
     scan::{Misfit, scan},
 };
 
-use super::{Judge, Names, Segment, salvage};
+use super::{
+    Judge, Names, Segment,
+    bytes::{is_unreadable, read_file, read_readable},
+    salvage,
+};
 
 pub(super) struct Reader<'a> {
     disk: &'a dyn Disk,
@@ -32,8 +35,11 @@ impl<'a> Reader<'a> {
             }
             return Ok(None);
         }
-        let bytes = read_file(self.disk, MANIFEST, &mut self.buffer)?;
-        match Manifest::decode(bytes) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.read(MANIFEST, &mut buffer)?;
+        let decoded = Manifest::decode(&buffer);
+        self.buffer = buffer;
+        match decoded {
             Ok(manifest) => Ok(Some(manifest)),
             Err(fault) => self.wrong(MANIFEST, 0, fault).map(|()| None),
         }
@@ -97,17 +103,20 @@ impl<'a> Reader<'a> {
         let name = id.file_name();
         let mut block = [0; SEGMENT_HEADER_BYTES];
         let read = self.disk.open(&name).and_then(|file| file.read_at(0, &mut block));
-        let decoded = match read {
-            Ok(()) => SegmentHeader::decode(&block),
+        let fault = match read {
+            Ok(()) => match SegmentHeader::decode(&block) {
+                Ok(header) => return Ok(Some(header)),
+                Err(fault) => fault,
+            },
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(Fault::damaged("it is cut within its header"))
+                Fault::damaged("it is cut within its header")
             }
-            Err(error) => return Err(JournalError::io("reading", self.disk, &name, error)),
+            Err(error) => {
+                let error = JournalError::io("reading", self.disk, &name, error);
+                return self.pass_unreadable(error).map(|()| None);
+            }
         };
-        match decoded {
-            Ok(header) => Ok(Some(header)),
-            Err(fault) => self.wrong(&name, 0, fault).map(|()| None),
-        }
+        self.wrong(&name, 0, fault).map(|()| None)
     }
 
     /// Reads the groups of a segment. `end` is what its successor remembers of it.
@@ -120,7 +129,8 @@ impl<'a> Reader<'a> {
     ) -> Result<Segment, JournalError> {
         let name = id.file_name();
         let mut buffer = std::mem::take(&mut self.buffer);
-        let file_bytes = read_file(self.disk, &name, &mut buffer)?.len() as u64;
+        self.read(&name, &mut buffer)?;
+        let file_bytes = buffer.len() as u64;
         let home = Home { journal: journal.unwrap_or(JournalId(0)), segment: id };
         let scanned = match header {
             Some(header) if header.segment_bytes != file_bytes => {
@@ -144,6 +154,21 @@ impl<'a> Reader<'a> {
         Ok(Segment { id, header, file_bytes, scanned })
     }
 
+    /// All of a file; where a judge lets an unreadable part of the disk pass, zeros for that part.
+    fn read(&mut self, name: &str, buffer: &mut Vec<u8>) -> Result<(), JournalError> {
+        match read_file(self.disk, name, buffer) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.pass_unreadable(error)?;
+                read_readable(self.disk, name, buffer).map(|_| ())
+            }
+        }
+    }
+
+    fn pass_unreadable(&mut self, error: JournalError) -> Result<(), JournalError> {
+        if is_unreadable(&error) { (self.judge)(error) } else { Err(error) }
+    }
+
     fn wrong(&mut self, name: &str, offset: u64, fault: Fault) -> Result<(), JournalError> {
         (self.judge)(fault.at(self.disk, name, offset))
     }
@@ -162,31 +187,17 @@ fn check_header(
     if header.segment != id {
         return Err(format!("it is segment {} under another's name", header.segment));
     }
+    // Nothing is known of what was before the oldest; what is missing was told of already.
     let Some(before) = before else { return Ok(()) };
     let previous = header.previous;
+    if previous.segment.next() != id {
+        return Err(format!("it follows segment {}, not the one before", previous.segment));
+    }
     if previous.segment != before.segment {
-        return Err(format!("it follows segment {}, not {}", previous.segment, before.segment));
+        return Ok(());
     }
     if header.first <= previous.last || previous.last < before.first.previous() {
         return Err("its first record does not follow those of the segment before".to_owned());
     }
     Ok(())
-}
-
-/// All of a file, in `buffer`.
-pub(in crate::journal) fn read_file<'b>(
-    disk: &dyn Disk,
-    name: &str,
-    buffer: &'b mut Vec<u8>,
-) -> Result<&'b [u8], JournalError> {
-    let mut read = || {
-        let file = disk.open(name)?;
-        let length = file.len()?;
-        let length = usize::try_from(length).ok().filter(|_| length <= SEGMENT_BYTES_MAX);
-        let length = length.ok_or(io::ErrorKind::FileTooLarge)?;
-        buffer.resize(length, 0);
-        file.read_at(0, buffer)
-    };
-    read().map_err(|error| JournalError::io("reading", disk, name, error))?;
-    Ok(buffer)
 }

@@ -31,9 +31,10 @@ impl FolderDisk {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// The folder at `path`; `None` where there is none.
-    pub fn existing(path: &Path) -> io::Result<Option<Self>> {
-        Ok(path.try_exists()?.then(|| Self { path: path.to_owned() }))
+    /// The folder of the journal in the directory `data_dir`; `None` where there is none.
+    pub fn existing_of_journal(data_dir: &Path) -> io::Result<Option<Self>> {
+        let path = data_dir.join(super::FOLDER);
+        Ok(path.try_exists()?.then_some(Self { path }))
     }
 }
 
