@@ -9,6 +9,7 @@
 //! | [`rpc`], [`admin`] | the gRPC port; metrics and probes on their own port |
 //! | [`engine`] | the verbs: hit, single-flight load, list with overlay |
 //! | [`flush`] | write-behind: collect due, commit, settle |
+//! | [`journal`] | append, group commit, segments, recovery |
 //! | [`cache`] | shards of LRUs with dirty index, victims and load tickets |
 //! | [`store`] | where rows rest: embedded on the local disk, or in memory |
 //! | [`logging`], [`metrics`], [`lifecycle`], [`clock`], [`config`] | what every room may use |
@@ -20,6 +21,9 @@
 //! tokio workers   rpc -> engine -> cache (one shard's lock)          hit: no await, no allocation
 //!                            \-> load task -> store                  miss: once per key
 //! flusher         cache -> store.commit -> cache.settle              one commit at a time
+//! journal-writer  journal tail -> write, sync -> heralds, one per    one group at a time
+//!                 runtime -> those who wait for it
+//! journal-spare   the next segment, and what is free on the disk     once a second
 //! store-writer    commits, deletions, ceilings, in order             embedded store only
 //! store-reader    loads and scans, a few threads                     embedded store only
 //! ```
@@ -28,7 +32,8 @@
 //!
 //! A shard's lock is held for one access or at most 256 keys; nobody awaits, does I/O or logs under
 //! it, and never are two shards locked at once. The loader's table of flights is never locked
-//! together with a shard.
+//! together with a shard. The journal's tail is locked under a shard's lock, for a copy in memory,
+//! and never the other way round.
 //!
 //! # Invariants
 //!
@@ -43,9 +48,10 @@
 //! - **I6** dirty states are at most the dirty limit; beyond it keys not yet dirty are refused.
 //! - **I7** the versions of a key rise in the order in which it changes.
 //! - **I8** nothing is shown that a crash can take back, as far as the durability promises.
+//! - **I9** segments of the journal go only from the front, once the store has persisted all of them.
+//! - **I10** after a failed write or sync of the journal nothing is tried again or acknowledged.
+//! - **I11** a store that lost what it had persisted is healed from the journal, or refused.
 //! - **I12** a key is in at most one commit at a time.
-//!
-//! (I9 to I11 belong to the crash journal, which is not there yet.)
 //!
 //! # Words
 //!

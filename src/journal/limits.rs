@@ -72,6 +72,13 @@ impl Limits {
     }
 }
 
+impl JournalOptions {
+    /// Memory that a journal takes at most for records, to be charged to the whole: two buffers.
+    pub fn memory_bytes(&self) -> usize {
+        2 * Limits::of(self).buffer_bytes()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +104,6 @@ mod tests {
         let limits = Limits::of(&JournalOptions::default());
         assert_eq!(limits.segment_bytes, 64 << 20);
         assert_eq!(limits.pending_bytes_max, (16 << 20) - (64 << 10));
+        assert_eq!(JournalOptions::default().memory_bytes(), (32 << 20) + 64);
     }
 }

@@ -10,6 +10,16 @@
 //! A journal is read as a whole before it changes: damage is refused, never skipped; only a torn
 //! last group, which nobody was told of, is dropped. `readstates journal repair` keeps what still
 //! checks where an operator accepts the loss.
+//!
+//! ```text
+//! reserve     bytes in memory and on the disk, waits for them       no lock
+//! append      encode into the open group, take its sequence         shard's lock, then the tail's
+//! writer      take the group, the other buffer fills meanwhile
+//!             write, sync; where the segment is full, the next one
+//!             publish the sequence, ring a herald per runtime
+//! reached     woken by the herald
+//! advance     write the horizon down, remove segments before it     flusher's thread
+//! ```
 
 mod advance;
 mod allowance;

@@ -26,11 +26,19 @@ pub(super) struct Spares {
 #[derive(Default)]
 struct State {
     spare: Option<Spare>,
+    /// It was taken and still has its name: making another would empty its file.
+    leaving: bool,
     /// A thread looks after it.
     threaded: bool,
     stop: bool,
     /// Why the disk takes nothing new, where it does not.
     refusal: Option<String>,
+}
+
+impl State {
+    fn is_wanted(&self) -> bool {
+        self.spare.is_none() && !self.leaving
+    }
 }
 
 /// What a look at the disk found.
@@ -45,16 +53,22 @@ impl Spares {
         self.state.lock().spare.is_some()
     }
 
-    /// Takes the spare, to become the current segment with room for `room_bytes`.
+    /// Takes the spare, to become the current segment with room for `room_bytes`. Once it has its
+    /// place there, say [`Self::left`].
     pub fn take(&self, allowance: &Allowance, room_bytes: u64) -> Option<Spare> {
         let mut state = self.state.lock();
         let taken = state.spare.take()?;
         let spare =
             if state.refusal.is_some() { SpareState::Refused } else { SpareState::Preparing };
         allowance.set_space(|space| (space.spare, space.room_bytes) = (spare, room_bytes));
-        drop(state);
-        self.taken.notify_one();
+        state.leaving = true;
         Some(taken)
+    }
+
+    /// The spare that was taken has its own name: there is a place for another.
+    pub fn left(&self) {
+        self.state.lock().leaving = false;
+        self.taken.notify_one();
     }
 
     /// From now on a thread will [`Self::run`], and nobody else tends.
@@ -80,7 +94,7 @@ impl Spares {
             self.tend(shared);
             let mut state = self.state.lock();
             // Not where it was taken already, since the look.
-            if !state.stop && (state.spare.is_some() || state.refusal.is_some()) {
+            if !state.stop && (!state.is_wanted() || state.refusal.is_some()) {
                 self.taken.wait_for(&mut state, LOOK_EVERY);
             }
             if state.stop || shared.durable.is_ended() {
@@ -106,7 +120,8 @@ impl Spares {
             return;
         }
         // Only this puts a spare there, so none can come up meanwhile.
-        let look = look(shared.disk.as_ref(), &shared.limits, !self.is_ready());
+        let wanted = self.state.lock().is_wanted();
+        let look = look(shared.disk.as_ref(), &shared.limits, wanted);
         let (low, fresh) = (look.low, look.spare.is_some());
         let mut state = self.state.lock();
         let before = state.refusal.is_some();

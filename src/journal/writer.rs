@@ -123,6 +123,7 @@ impl Writer {
         let header = self.next_header(spare.bytes());
         let disk = shared.disk.as_ref();
         let begun = spare.take_place(disk, header).inspect_err(|error| shared.fail(error))?;
+        shared.spares.left();
         let last = self.current.link().last;
         let next = Current::begin(header, begun);
         let ended = std::mem::replace(&mut self.current, next);

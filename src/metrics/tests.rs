@@ -255,6 +255,18 @@ fn the_kinds_of_errors_are_those_of_the_store() {
 }
 
 #[test]
+fn the_reasons_of_refusals_are_those_of_the_journal() {
+    use crate::journal::JournalError;
+    let errors = [
+        JournalError::DiskFull { folder: String::new(), what: String::new() },
+        JournalError::Failed(std::sync::Arc::new(JournalError::Closed)),
+        JournalError::Closed,
+        JournalError::TooMany { records: 2, records_max: 1 },
+    ];
+    assert_eq!(errors.each_ref().map(JournalError::kind), journal::REFUSALS);
+}
+
+#[test]
 fn the_build_names_version_and_compiler() {
     let text = metrics().encode().expect("it encodes");
     let line = text.lines().find(|line| line.starts_with("readstates_build_info{"));
