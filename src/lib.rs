@@ -48,7 +48,7 @@
 //! - **I6** dirty states are at most the dirty limit; beyond it keys not yet dirty are refused.
 //! - **I7** the versions of a key rise in the order in which it changes.
 //! - **I8** nothing is shown that a crash can take back, as far as the durability promises.
-//! - **I9** segments of the journal go only from the front, once the store has persisted all of them.
+//! - **I9** segments of the journal go only from the front, once the store has persisted all.
 //! - **I10** after a failed write or sync of the journal nothing is tried again or acknowledged.
 //! - **I11** a store that lost what it had persisted is healed from the journal, or refused.
 //! - **I12** a key is in at most one commit at a time.
