@@ -64,3 +64,35 @@ pub(super) fn decode<const BYTES: usize, const N: usize>(
 fn checksum(block: &[u8]) -> u32 {
     crc32c_append(crc32c(&block[..CRC_AT]), &block[NUMBERS_AT..])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAGIC: &[u8; 8] = b"rs-tests";
+
+    fn block() -> [u8; 48] {
+        encode(MAGIC, &[1, u64::MAX, 3])
+    }
+
+    #[test]
+    fn numbers_come_back_and_every_flipped_bit_is_noticed() {
+        assert_eq!(decode(MAGIC, &block()), Ok([1, u64::MAX, 3]));
+        for bit in 0..48 * 8 {
+            let mut damaged = block();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let decoded = decode::<_, 3>(MAGIC, &damaged);
+            assert!(matches!(decoded, Err(Fault::Damaged(_))), "bit {bit}: {decoded:?}");
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_named_and_another_kind_of_file_is_not_read() {
+        let mut newer = block();
+        newer[8] = 2;
+        let sum = checksum(&newer);
+        newer[CRC_AT..NUMBERS_AT].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(decode::<_, 3>(MAGIC, &newer), Err(Fault::NewerFormat(2)));
+        assert!(matches!(decode::<_, 3>(b"rs-other", &block()), Err(Fault::Damaged(_))));
+    }
+}

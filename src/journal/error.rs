@@ -169,3 +169,27 @@ fn data_dir(folder: &str) -> &str {
         Some(parent) => parent,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn damaged(folder: &str) -> String {
+        let (file, what) = ("manifest".to_owned(), "it is missing".to_owned());
+        let damage = Damage { folder: folder.to_owned(), file, offset: 3, what };
+        JournalError::Damaged(damage).to_string()
+    }
+
+    #[test]
+    fn damage_says_where_that_nothing_changed_and_which_commands_help() {
+        assert_eq!(
+            damaged("/srv/data/journal"),
+            "the journal is damaged: /srv/data/journal/manifest at byte 3: it is missing. \
+             Nothing was changed. See all of it with `readstates journal inspect --data-dir \
+             /srv/data`; put the folder back from a copy, or keep what still checks with \
+             `readstates journal repair --accept-loss --data-dir /srv/data`"
+        );
+        assert!(damaged("./journal").ends_with("--data-dir .`"));
+        assert!(damaged("elsewhere").ends_with("--data-dir elsewhere`"));
+    }
+}

@@ -133,3 +133,60 @@ fn checksum(home: Home, group: &[u8]) -> u32 {
     ids[8..].copy_from_slice(&home.segment.0.to_le_bytes());
     crc32c_append(crc32c_append(crc32c(&ids), &group[..12]), &group[16..])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: Home = Home { journal: JournalId(7), segment: SegmentId(3) };
+
+    fn group(payload: &[u8]) -> Vec<u8> {
+        let mut group = Vec::new();
+        open_group(&mut group);
+        group.extend_from_slice(payload);
+        close_group(&mut group, HOME, Sequence::new(40), 2);
+        group
+    }
+
+    #[test]
+    fn a_group_comes_back_from_its_place() {
+        for length in 0..20 {
+            let payload = vec![9; length];
+            let bytes = group(&payload);
+            assert_eq!(bytes.len(), group_bytes(length));
+            let segment = [vec![0; 24], bytes].concat();
+            let read = Group::at(&segment, HOME, 24).expect("it is whole");
+            assert_eq!((read.payload, read.records, read.end), (&payload[..], 2, segment.len()));
+            assert_eq!((read.first.as_u64(), read.next().as_u64()), (40, 42));
+            assert_eq!(Group::find(&segment, HOME, 0), Some(read));
+            assert_eq!(Group::find(&segment, HOME, 25), None);
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let whole = group(b"some records");
+        for bit in 0..whole.len() * 8 {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Group::at(&damaged, HOME, 0), None, "bit {bit}");
+        }
+        for length in 0..whole.len() {
+            assert_eq!(Group::at(&whole[..length], HOME, 0), None, "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_nowhere_at_home_but_in_its_journal_and_segment() {
+        let bytes = group(b"some records");
+        let elsewhere = [
+            Home { journal: JournalId(8), ..HOME },
+            Home { segment: SegmentId(4), ..HOME },
+            Home { journal: JournalId(3), segment: SegmentId(7) },
+        ];
+        for home in elsewhere {
+            assert_eq!(Group::at(&bytes, home, 0), None);
+        }
+        assert!(Group::at(&bytes, HOME, 0).is_some());
+    }
+}

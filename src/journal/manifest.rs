@@ -84,3 +84,47 @@ impl Manifest {
         replace().map_err(|error| JournalError::io("replacing", disk, MANIFEST, error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{DiskCall, SimulatedDisk};
+
+    fn manifest(horizon: u64) -> Manifest {
+        Manifest {
+            journal: JournalId(1),
+            store: 2,
+            horizon: Sequence::new(horizon),
+            commits: CommitNumber(4),
+            oldest: SegmentId(5),
+            newest: SegmentId(6),
+            ceiling: Version::from_micros(7),
+        }
+    }
+
+    #[test]
+    fn it_comes_back_and_another_length_is_damage() {
+        let bytes = manifest(3).encode();
+        assert_eq!(Manifest::decode(&bytes), Ok(manifest(3)));
+        for wrong in [&[][..], &bytes[..bytes.len() - 1], &[&bytes[..], &[0]].concat()] {
+            assert!(matches!(Manifest::decode(wrong), Err(Fault::Damaged(_))));
+        }
+    }
+
+    /// Wherever it fails, the old one or the new one is there, whole.
+    #[test]
+    fn it_is_replaced_as_a_whole_or_not_at_all() {
+        for changes in 0..6 {
+            let disk = SimulatedDisk::default();
+            manifest(1).write(&disk).expect("no fault");
+            disk.faults().stop_after(changes);
+            let written = manifest(2).write(&disk).is_ok();
+            let kept = Manifest::decode(&disk.image()[MANIFEST]).expect("it is whole");
+            assert_eq!(kept, manifest(if written { 2 } else { 1 }), "{changes} changes");
+            assert_eq!(written, changes == 5, "{changes} changes");
+        }
+        let disk = SimulatedDisk::default();
+        manifest(1).write(&disk).expect("no fault");
+        assert_eq!(disk.faults().calls(DiskCall::SyncAll), 1);
+    }
+}

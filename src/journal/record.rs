@@ -105,3 +105,104 @@ fn put_numbers<const N: usize>(bytes: &mut Vec<u8>, kind: u8, numbers: [u64; N])
         bytes.extend_from_slice(&number.to_le_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        journal::{error::Fault, frame::Frames},
+        model::{ChannelId, Kind, LEDGER_MAX, PartialAck, Parts},
+    };
+
+    fn key() -> Key {
+        let user = UserId::new(u64::MAX).expect("not 0");
+        let channel = ChannelId::new(u64::MAX).expect("not 0");
+        Key { user, kind: Kind::MessageRequests, channel }
+    }
+
+    /// Ids as far apart as 128 of them can be.
+    fn longest() -> Record {
+        let apart = u64::MAX / (LEDGER_MAX as u64 + 2);
+        let ids: Vec<u64> = (1..=LEDGER_MAX as u64).map(|index| u64::MAX - index * apart).collect();
+        let ids: Vec<u64> = ids.into_iter().rev().collect();
+        let (counted, zeroed) = ids.split_at(LEDGER_MAX / 2);
+        let partial_ack =
+            PartialAck { last_acked_id: u64::MAX, mention_count: u32::MAX, left: u32::MAX };
+        let parts = Parts {
+            version: Version::from_micros(u64::MAX),
+            marked_unread: true,
+            inexact: true,
+            last_acked_id: 1,
+            fold_top: 2,
+            flags: u32::MAX,
+            last_viewed_day: u32::MAX,
+            last_pin_ack_ms: u64::MAX,
+            counted: counted.to_vec(),
+            zeroed: zeroed.to_vec(),
+            folded: u32::MAX,
+            unpositioned: u32::MAX,
+            partial_ack: Some(partial_ack),
+            deleted: false,
+        };
+        Record::State { key: key(), state: ReadState::from_parts(parts).expect("a state") }
+    }
+
+    fn records() -> Vec<Record> {
+        let version = Version::from_micros(5);
+        vec![
+            longest(),
+            Record::State { key: key(), state: ReadState::tombstone(version) },
+            Record::UserDeletion { user: UserId::new(3).expect("not 0"), version },
+            Record::Ceiling(version),
+            Record::Seal,
+        ]
+    }
+
+    #[test]
+    fn no_record_is_longer_than_the_bound() {
+        let mut bytes = Vec::new();
+        longest().encode_into(&mut bytes);
+        assert!(bytes.len() > RECORD_BYTES_MAX * 3 / 4, "{} bytes", bytes.len());
+        // Each of the ids could take one byte more if they were further apart.
+        assert!(bytes.len() + LEDGER_MAX <= RECORD_BYTES_MAX, "{} bytes", bytes.len());
+    }
+
+    #[test]
+    fn records_come_back_one_after_the_other() {
+        let mut bytes = Vec::new();
+        records().iter().for_each(|record| record.encode_into(&mut bytes));
+        put_next(&mut bytes, SegmentId(9));
+        let frames: Vec<_> = Frames::of(&bytes).map(|frame| frame.expect("it is whole")).collect();
+        let (next, frames) = frames.split_last().expect("there are some");
+        let read: Vec<_> = frames.iter().map(|frame| frame.decode().expect("it parses")).collect();
+        assert_eq!(read, records());
+        assert!(frames.iter().all(|frame| frame.takes_sequence() && frame.next().is_none()));
+        assert_eq!((next.next(), next.takes_sequence()), (Some(SegmentId(9)), false));
+    }
+
+    #[test]
+    fn a_cut_record_is_told_and_ends_the_reading() {
+        let mut bytes = Vec::new();
+        put_ceiling(&mut bytes, Version::ZERO);
+        for length in 1..bytes.len() {
+            let read: Vec<_> = Frames::of(&bytes[..length]).collect();
+            assert!(matches!(read[..], [Err(Fault::Damaged(_))]), "{read:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_of_the_wrong_length_does_not_parse() {
+        for kind in [STATE, USER_DELETION, CEILING, SEAL] {
+            let bytes = [kind, 3, 0, 1, 2, 3];
+            let frame = Frames::of(&bytes).next().expect("it is there").expect("it is whole");
+            assert!(matches!(frame.decode(), Err(Fault::Damaged(_))), "kind {kind}");
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_not_known_is_of_a_newer_release() {
+        let newer = [NEWEST + 1, 0, 0];
+        let read: Vec<_> = Frames::of(&newer).collect();
+        assert_eq!(read, [Err(Fault::NewerRecord(NEWEST + 1))]);
+    }
+}

@@ -160,3 +160,58 @@ impl Spare {
         Ok(self.file)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{DiskCall, SimulatedDisk};
+
+    fn header() -> SegmentHeader {
+        SegmentHeader {
+            journal: JournalId(1),
+            segment: SegmentId(2),
+            segment_bytes: 8192,
+            first: Sequence::new(3),
+            ceiling: Version::from_micros(4),
+            horizon: Sequence::new(5),
+            commits: CommitNumber(6),
+            previous: Link {
+                segment: SegmentId(7),
+                end: 8,
+                last: Sequence::new(9),
+                group_crc: u32::MAX,
+            },
+        }
+    }
+
+    #[test]
+    fn a_header_comes_back() {
+        assert_eq!(SegmentHeader::decode(&header().encode()), Ok(header()));
+    }
+
+    #[test]
+    fn a_segment_has_its_name_only_with_its_header_and_for_good() {
+        let disk = SimulatedDisk::default();
+        let spare = Spare::prepare(&disk, 600 << 10).expect("no fault");
+        assert!(disk.image().is_empty(), "a spare needs no name that lasts");
+        let file = spare.take_place(&disk, header()).expect("no fault");
+        let image = disk.image();
+        let [(name, bytes)] = image.iter().collect::<Vec<_>>()[..] else { panic!("one file") };
+        assert_eq!((name.as_str(), bytes.len()), ("00000000000000000002.segment", 600 << 10));
+        let wanted = SegmentHeader { segment_bytes: 600 << 10, ..header() };
+        let block = bytes.first_chunk().expect("it is longer");
+        assert_eq!(SegmentHeader::decode(block), Ok(wanted));
+        assert!(bytes[SEGMENT_HEADER_BYTES..].iter().all(|byte| *byte == 0));
+        assert_eq!(file.len().expect("no fault"), 600 << 10);
+    }
+
+    #[test]
+    fn a_spare_that_finds_no_room_leaves_nothing_once_discarded() {
+        let disk = SimulatedDisk::default();
+        disk.faults().fail(DiskCall::Write, 2, 28);
+        assert!(Spare::prepare(&disk, 1 << 20).is_err());
+        Spare::discard(&disk).expect("no fault");
+        assert_eq!(disk.names().expect("no fault"), [""; 0]);
+        Spare::discard(&disk).expect("nothing is left to discard");
+    }
+}

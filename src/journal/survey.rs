@@ -113,7 +113,7 @@ impl Survey {
                 if let Err(fault) = self.take(&group) {
                     self.problems.push(fault.at(disk, &name, group.offset as u64));
                 }
-                if group.next() > self.horizon.next() {
+                if group.records > 0 && group.next() > self.horizon.next() {
                     bytes += (group.end - group.offset) as u64;
                 }
             }

@@ -115,3 +115,54 @@ impl DiskFile for FolderFile {
         self.0.sync_all()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk() -> (tempfile::TempDir, FolderDisk) {
+        let parent = tempfile::tempdir().expect("a directory");
+        let disk = FolderDisk::of_journal(parent.path()).expect("it is made");
+        (parent, disk)
+    }
+
+    #[test]
+    fn files_are_written_read_named_and_removed() {
+        let (_parent, disk) = disk();
+        let file = disk.create("b").expect("it is made");
+        file.write_at(3, b"abc").expect("it is written");
+        file.sync_data().and_then(|()| file.sync_all()).expect("it is synced");
+        disk.rename("b", "a").and_then(|()| disk.sync()).expect("it is renamed");
+        let file = disk.open("a").expect("it is there");
+        let mut read = [0; 4];
+        file.read_at(2, &mut read).expect("it is read");
+        assert_eq!((&read, file.len().expect("it has one")), (b"\0abc", 6));
+        let beyond = file.read_at(4, &mut read).expect_err("it ends before");
+        assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(disk.create("a").and_then(|file| file.len()).expect("it is emptied"), 0);
+        disk.remove("a").expect("it is removed");
+        assert_eq!(disk.open("a").err().expect("it is gone").kind(), io::ErrorKind::NotFound);
+        assert_eq!(disk.names().expect("it lists"), [""; 0]);
+    }
+
+    #[test]
+    fn a_lock_is_of_one_until_it_is_dropped() {
+        let (parent, disk) = disk();
+        let held = disk.lock("lock").expect("it is free");
+        let other = FolderDisk::of_journal(parent.path()).expect("it is there");
+        let refused = other.lock("lock").err().expect("it is taken");
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        other.lock("lock").expect("it is free again");
+    }
+
+    #[test]
+    fn it_says_what_is_free_and_where_it_is() {
+        let (parent, disk) = disk();
+        assert!(disk.free_bytes().expect("it knows") > 0);
+        assert_eq!(disk.path(), parent.path().join("journal").display().to_string());
+        let nowhere = FolderDisk::existing_of_journal(&parent.path().join("no"));
+        assert!(nowhere.expect("it looks").is_none());
+        assert!(FolderDisk::existing_of_journal(parent.path()).expect("it looks").is_some());
+    }
+}

@@ -238,3 +238,6 @@ impl DiskFile for Handle {
         self.sync(DiskCall::SyncAll)
     }
 }
+
+#[cfg(test)]
+mod tests;
