@@ -27,9 +27,11 @@ pub(super) struct Space {
 }
 
 impl Space {
-    /// Waiting for the writer alone will not help.
-    fn is_full(&self) -> bool {
-        self.low || self.spare == SpareState::Refused
+    /// Waiting for the writer will not help: what it makes durable takes as much of the room as it
+    /// gives back.
+    fn is_full(&self, memory_bytes: i64) -> bool {
+        let refused = self.spare == SpareState::Refused;
+        self.low || (refused && self.limit_bytes(memory_bytes) < memory_bytes)
     }
 
     /// An empty segment has room for everything that memory allows: with a spare, only that counts.
@@ -101,7 +103,7 @@ impl Allowance {
         let limit = self.limit.lock();
         if self.take_now(bytes) {
             Taken::Yes
-        } else if limit.space.is_full() {
+        } else if limit.space.is_full(self.memory_bytes) {
             Taken::DiskFull
         } else {
             Taken::NotYet
@@ -229,6 +231,16 @@ mod tests {
         assert_eq!(allowance.take_or_why_not(1), Taken::DiskFull);
         allowance.set_space(|space| space.spare = SpareState::Ready);
         assert_eq!(allowance.take_or_why_not(100), Taken::Yes);
+    }
+
+    #[test]
+    fn while_the_segment_has_more_room_than_memory_one_waits_for_the_writer() {
+        let roomy = Space { room_bytes: 100, spare: SpareState::Refused, low: false };
+        let allowance = Allowance::new(100, roomy);
+        assert!(allowance.try_take(100));
+        assert_eq!(allowance.take_or_why_not(1), Taken::NotYet);
+        allowance.committed(100, 0);
+        assert_eq!(allowance.take_or_why_not(1), Taken::DiskFull);
     }
 
     #[test]

@@ -37,7 +37,10 @@ impl Recovery {
             manifest.write(disk.as_ref())?;
         }
         let header = self.header(&manifest, limits.segment_bytes);
-        let spare = Spare::prepare(disk.as_ref(), limits.segment_bytes)?;
+        let spare = Spare::prepare(disk.as_ref(), limits.segment_bytes).inspect_err(|_| {
+            // Room for whoever comes to make some.
+            Spare::discard(disk.as_ref()).ok();
+        })?;
         let file = spare.take_place(disk.as_ref(), header)?;
         manifest.newest = header.segment;
         manifest.write(disk.as_ref())?;
