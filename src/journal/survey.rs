@@ -62,13 +62,16 @@ impl Survey {
         Ok(survey)
     }
 
-    /// Whether the last segment, or one behind it, is among what is damaged.
+    /// Whether a segment behind the last one is gone, or the last one is damaged and no seal says
+    /// that everything before it was written.
     fn is_open_ended(&self, disk: &dyn Disk) -> bool {
-        let last = self.chain.segments.last().map(|segment| segment.id).unwrap_or_default();
+        let last = self.chain.segments.last();
+        let sealed = last.is_some_and(|segment| segment.scanned.sealed);
+        let last = last.map(|segment| segment.id).unwrap_or_default();
         self.problems.iter().any(|problem| {
             let (file, _) = place(problem);
             let name = file.strip_prefix(&format!("{}/", disk.path())).unwrap_or(&file);
-            SegmentId::from_file_name(name).is_some_and(|id| id >= last)
+            SegmentId::from_file_name(name).is_some_and(|id| id > last || id == last && !sealed)
         })
     }
 

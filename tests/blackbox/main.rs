@@ -9,6 +9,7 @@ mod grpcio;
 mod grpcurl;
 mod health;
 mod http;
+mod journal;
 mod junk;
 mod lifecycle;
 mod raw;

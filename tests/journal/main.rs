@@ -14,3 +14,4 @@ mod repair;
 mod rolling;
 mod round_trip;
 mod scene;
+mod written;

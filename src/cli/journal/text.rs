@@ -140,7 +140,9 @@ fn lost(missing: &Gaps) -> String {
         if first == last { format!("record {first}") } else { format!("records {first} to {last}") }
     };
     let runs = indented(missing.runs().iter().map(run));
-    format!("lost: {} records\n{runs}", missing.records())
+    let count = missing.records();
+    let noun = if count == 1 { "record" } else { "records" };
+    format!("lost: {count} {noun}, each a change that the store may not have\n{runs}")
 }
 
 fn advice(inspection: &Inspection, data_dir: &Path) -> String {
@@ -149,8 +151,9 @@ fn advice(inspection: &Inspection, data_dir: &Path) -> String {
         return "A newer release wrote it. Start that release or a later one.".to_owned();
     }
     format!(
-        "With a copy of the data directory at hand, put it back as a whole. Without one, this \
-         keeps what still checks:\n  readstates journal repair --accept-loss --data-dir {}",
+        "A copy of the data directory, put back as a whole, brings back the moment at which it was \
+         made. Without one, this keeps what still checks:\n  readstates journal repair \
+         --accept-loss --data-dir {}",
         data_dir.display()
     )
 }
