@@ -9,8 +9,10 @@ use std::{
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use readstates::{
-    journal::{Image, JournalError, JournalId, Record, SegmentId, SimulatedDisk},
-    model::Sequence,
+    journal::{
+        Image, JournalError, JournalId, Record, SegmentId, SimulatedDisk, close_group, open_group,
+    },
+    model::{Sequence, Version},
 };
 
 use crate::{
@@ -264,6 +266,55 @@ fn a_segment_of_another_journal_is_refused() {
     let mut image = full.image.clone();
     image.insert(name(2), other.disk.image()[&name(2)].clone());
     assert_refused(image, "with a segment of another journal");
+}
+
+/// A copy of the same segment from another course of events, as of a disk that was cloned.
+#[test]
+fn a_segment_with_other_records_in_the_same_places_is_refused() {
+    let fork = |micros| {
+        let mut builder = Builder::new(SEGMENT_BYTES);
+        builder.group(&[Record::Ceiling(Version::from_micros(micros))]);
+        builder.manifest.ceiling = Version::ZERO;
+        builder.roll();
+        builder.group(&[Record::Seal]);
+        builder.advance(Sequence::ZERO, 0);
+        builder.disk.image()
+    };
+    let (mut image, other) = (fork(5), fork(6));
+    assert!(image[&name(1)][..4096] == other[&name(1)][..4096], "only the group differs");
+    read(&SimulatedDisk::restore(image.clone())).expect("it is whole");
+    image.insert(name(1), other[&name(1)].clone());
+    assert_refused(image, "with a segment of a clone");
+}
+
+#[test]
+fn a_group_that_skips_or_repeats_records_is_refused() {
+    for first in [1, 2, 4, u64::MAX] {
+        let mut builder = Builder::new(SEGMENT_BYTES);
+        builder.group(&[Record::Seal, Record::Seal]);
+        read(&builder.disk).expect("record 3 is next");
+        let mut group = Vec::new();
+        open_group(&mut group);
+        Record::Seal.encode_into(&mut group);
+        close_group(&mut group, builder.home(), Sequence::new(first), 1);
+        builder.write(builder.end.end, &group);
+        assert_refused(builder.disk.image(), &format!("record {first} after 2"));
+    }
+}
+
+/// What a group says of itself and what it holds.
+#[test]
+fn a_group_with_another_number_of_records_than_it_says_is_refused() {
+    for said in [0, 1, 3] {
+        let builder = Builder::new(SEGMENT_BYTES);
+        let mut group = Vec::new();
+        open_group(&mut group);
+        Record::Seal.encode_into(&mut group);
+        Record::Seal.encode_into(&mut group);
+        close_group(&mut group, builder.home(), Sequence::new(1), said);
+        builder.write(builder.end.end, &group);
+        assert_refused(builder.disk.image(), &format!("two records said to be {said}"));
+    }
 }
 
 fn pairs() -> impl Iterator<Item = (u64, u64)> {
