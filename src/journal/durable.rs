@@ -338,6 +338,45 @@ mod tests {
         assert_eq!(durable.waiting(), 0);
     }
 
+    /// Published just when the waiter comes: before its first look, while it inserts, after.
+    #[test]
+    fn no_wake_up_is_lost_at_the_very_moment_of_waiting() {
+        const LAST: u64 = 20_000;
+        let durable = Durable::new(Sequence::ZERO);
+        let (coming, woken) = (AtomicU64::new(0), AtomicU64::new(0));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 1..=LAST {
+                    while coming.load(Ordering::SeqCst) < number {
+                        std::hint::spin_loop();
+                    }
+                    // Each time a little later.
+                    (0..number % 64).for_each(|_| std::hint::spin_loop());
+                    durable.publish(sequence(number));
+                    let mut looks = 0_u64;
+                    while woken.load(Ordering::SeqCst) < number {
+                        looks += 1;
+                        thread::yield_now();
+                        if looks == 10_000_000 {
+                            durable.end(JournalError::Closed);
+                            panic!("the waiter for {number} was not woken");
+                        }
+                    }
+                }
+            });
+            let runtime = Builder::new_current_thread().build().expect("a runtime");
+            runtime.block_on(async {
+                for number in 1..=LAST {
+                    coming.store(number, Ordering::SeqCst);
+                    if durable.reached(sequence(number)).await.is_err() {
+                        break;
+                    }
+                    woken.store(number, Ordering::SeqCst);
+                }
+            });
+        });
+    }
+
     #[test]
     fn a_herald_that_goes_away_leaves_its_waiters_to_the_writer() {
         let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
@@ -345,18 +384,22 @@ mod tests {
         runtime.block_on(async {
             let herald = Arc::clone(&durable);
             let herald = tokio::spawn(async move { herald.herald().await });
-            let waiter = Arc::clone(&durable);
-            let waiter = tokio::spawn(async move { waiter.reached(sequence(2)).await });
+            let wait = |number| {
+                let durable = Arc::clone(&durable);
+                tokio::spawn(async move { durable.reached(sequence(number)).await })
+            };
+            let (due, later) = (wait(1), wait(2));
             tokio::task::yield_now().await;
-            assert_eq!(durable.waiting(), 1);
+            assert_eq!(durable.waiting(), 2);
             // Rung, and gone before it could do anything.
             durable.publish(sequence(1));
             herald.abort();
             assert!(herald.await.is_err());
-            tokio::task::yield_now().await;
-            assert_eq!(durable.waiting(), 1, "it is not due and came back");
+            let outcome = timeout(LONG, due).await.expect("it is woken all the same");
+            outcome.expect("it does not panic").expect("it is durable");
+            assert_eq!(durable.waiting(), 1, "the other is not due and came back");
             durable.publish(sequence(2));
-            let outcome = timeout(LONG, waiter).await.expect("the writer wakes it");
+            let outcome = timeout(LONG, later).await.expect("the writer wakes it");
             outcome.expect("it does not panic").expect("it is durable");
         });
     }

@@ -176,3 +176,38 @@ fn tell(before: bool, refusal: Option<&str>, disk: &dyn Disk) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::journal::{DiskCall, JournalOptions, Recovery, SimulatedDisk, StoreIdentity};
+    use crate::store::CommitNumber;
+
+    /// Making another would empty the file that is about to become the current segment.
+    #[test]
+    fn no_spare_is_made_while_one_that_was_taken_still_has_its_name() {
+        let disk = SimulatedDisk::default();
+        let options = JournalOptions { reserve_bytes: 0, ..JournalOptions::default() };
+        let options = JournalOptions { segment_bytes: 0, ..options };
+        let mut recovery = Recovery::open(Arc::new(disk.clone()), options).expect("a new journal");
+        let store = StoreIdentity { id: 1, commits: CommitNumber(0), is_new: true };
+        recovery.check_store(store).expect("any store will do");
+        let (_journal, writer) = recovery.begin().expect("it begins");
+        let shared = writer.shared();
+        let made = || {
+            shared.spares.tend(shared);
+            disk.faults().calls(DiskCall::Create)
+        };
+        let first = made();
+        assert!(shared.spares.is_ready());
+        assert_eq!(made(), first, "one is enough");
+        shared.spares.take(&shared.allowance, 0).expect("it is there");
+        assert_eq!(made(), first);
+        assert!(!shared.spares.is_ready());
+        shared.spares.left();
+        assert_eq!(made(), first + 1);
+        assert!(shared.spares.is_ready());
+    }
+}

@@ -332,6 +332,11 @@ fn what_the_journal_does_is_counted() {
     scene.advance(Sequence::new(3)).expect("it works");
     time.advance_ms(500);
     assert_eq!(value("checkpoint_age_seconds"), 0.0, "nothing is behind the horizon");
+    time.advance_ms(5_000);
+    scene.append(ceiling(1)).expect("room");
+    scene.drain();
+    time.advance_ms(250);
+    assert_eq!(value("checkpoint_age_seconds"), 0.25, "until then nothing was");
     scene.journal.note_checkpoint(77);
     scene.journal.note_recovery(12, std::time::Duration::from_millis(1_500));
     assert_eq!(value("checkpoints_total"), 1.0);

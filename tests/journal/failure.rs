@@ -77,6 +77,20 @@ fn fsyncgate_one_failed_sync_then_success_acknowledges_nothing_any_more() {
     check_power_cuts(&truth, &disk, &mut rng, "after the failed sync");
 }
 
+/// What failed may be the name of a segment that others write to.
+#[test]
+fn a_folder_that_cannot_be_synced_ends_the_journal_too() {
+    let (mut scene, disk) = roomy();
+    scene.append(ceiling(1)).expect("room");
+    scene.drain();
+    disk.faults().fail(DiskCall::SyncFolder, 1, EIO);
+    let advanced = scene.advance(Sequence::new(1));
+    assert!(matches!(advanced, Err(JournalError::Failed(_))), "{advanced:?}");
+    assert!(scene.journal.failure().is_some());
+    assert_eq!(scene.step(), Step::Failed);
+    assert!(matches!(scene.reserve(1), Err(JournalError::Failed(_))));
+}
+
 /// The next process finds the group in memory, as if it were on the disk.
 #[test]
 fn what_a_failed_sync_left_in_memory_is_durable_once_the_next_start_has_read_it() {

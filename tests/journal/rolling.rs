@@ -66,6 +66,19 @@ fn only_whole_segments_in_front_of_the_horizon_go() {
     scene.truth.check(&disk.power_cut(&mut rng), "after a power cut").expect("whole");
 }
 
+/// The manifest does not know of segments begun after it was written; the segments do.
+#[test]
+fn a_segment_that_is_gone_from_the_end_is_missed() {
+    let (mut scene, disk) = Scene::new(TINY);
+    roll(&mut scene, &mut StdRng::seed_from_u64(8), 3);
+    scene.kill();
+    let mut image = disk.image();
+    image.remove(&SegmentId(4).file_name()).expect("it was there");
+    let opened = Recovery::open(Arc::new(SimulatedDisk::restore(image)), TINY);
+    let error = opened.map(drop).expect_err("a segment is gone");
+    assert!(error.to_string().contains("segment 4 follows, which is missing"), "{error}");
+}
+
 #[test]
 fn segments_are_kept_for_healing_while_there_are_few() {
     let options = JournalOptions { size_bytes: 3 * SEGMENT_BYTES, ..TINY };
