@@ -17,6 +17,7 @@ mod options;
 mod queue;
 mod reader;
 mod tables;
+mod version_file;
 mod writer;
 
 use tokio::sync::watch;

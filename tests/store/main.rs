@@ -2,6 +2,7 @@
 
 mod codec;
 mod contract;
+mod damage;
 mod embedded;
 mod faults;
 mod golden;

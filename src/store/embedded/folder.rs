@@ -13,6 +13,8 @@ use std::{
 
 use crate::store::StoreError;
 
+use super::version_file;
+
 /// Says that this is a store and of which format. The meta row has the format too, and counts.
 const MARKER: &str = "readstates-store";
 const MARKER_TEXT: &str = "readstates embedded store, format 1\n";
@@ -100,7 +102,8 @@ impl Folder {
         Err(gone(&self.engine().join("*").with_extension(LOG_ENDING)))
     }
 
-    /// The engine panics at a folder among its trees that is not named by a number.
+    /// The engine panics at a folder among its trees that is not named by a number, and believes
+    /// a list of tables whatever its checksum says.
     fn check_trees(&self) -> Result<(), StoreError> {
         let trees = match fs::read_dir(self.engine().join(TREES)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -115,6 +118,9 @@ impl Folder {
                     "{} is not of this store; move it away",
                     tree.path().display()
                 )));
+            }
+            if is_folder {
+                version_file::check(&tree.path())?;
             }
         }
         Ok(())
