@@ -12,6 +12,7 @@ mod http;
 mod journal;
 mod junk;
 mod lifecycle;
+mod program;
 mod raw;
 mod reflection;
 mod replay;

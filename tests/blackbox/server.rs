@@ -2,11 +2,8 @@
 //! signals.
 
 use std::{
-    env,
-    io::{BufRead as _, BufReader, Read},
-    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{self, Receiver, Sender},
+    sync::mpsc::{self, Receiver},
     thread,
     time::{Duration, Instant},
 };
@@ -14,6 +11,9 @@ use std::{
 use readstates::proto::read_states_service_client::ReadStatesServiceClient;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
+
+pub use crate::program::program;
+use crate::program::{address, forward};
 
 /// A program that does not listen by then never will.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -129,18 +129,6 @@ impl Stopped {
     }
 }
 
-/// The program with these arguments, unmoved by the environment of the tests.
-pub fn program(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_readstates"));
-    for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("READSTATES_") {
-            command.env_remove(name);
-        }
-    }
-    command.current_dir(directory).stdin(Stdio::null());
-    command
-}
-
 struct Running {
     pid: u32,
     lines: Receiver<String>,
@@ -205,27 +193,10 @@ impl Drop for Running {
     }
 }
 
-fn forward(pipe: impl Read + Send + 'static, lines: Sender<String>) {
-    thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            // Read on where nobody listens any more: a full pipe would stop the program.
-            lines.send(line).ok();
-        }
-    });
-}
-
 fn wait(mut child: Child) -> Receiver<ExitStatus> {
     let (sender, exited) = mpsc::channel();
     thread::spawn(move || {
         sender.send(child.wait().expect("a child can be waited for")).ok();
     });
     exited
-}
-
-/// The address after `label` in a line of the log, JSON or text.
-fn address(line: &str, label: &str) -> Option<String> {
-    let (_, rest) = line.split_once(label)?;
-    let end = rest.find(|c: char| !c.is_ascii_hexdigit() && !".:[]".contains(c));
-    let address = &rest[..end.unwrap_or(rest.len())];
-    (!address.is_empty()).then(|| address.to_owned())
 }

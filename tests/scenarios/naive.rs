@@ -57,6 +57,12 @@ impl Naive {
         self.waiting.len() as u32 + self.unpositioned + self.told
     }
 
+    /// Ids that a ledger holds of it.
+    #[allow(dead_code, reason = "only those ask who draw long histories")]
+    pub fn held(&self) -> usize {
+        self.waiting.len() + self.zeroed.len()
+    }
+
     pub fn shown(&self) -> Shown {
         Shown {
             watermark: self.watermark,

@@ -1,0 +1,348 @@
+//! What was acknowledged of each state, and so what a server may show of it. Speaks of answers
+//! only: whether they came over the wire, and from which process, is not known here.
+//!
+//! A state has one *candidate* as long as every call about it was answered. A call without an
+//! answer leaves two: the state before it and the state after it. The next answer tells which, by
+//! its version if by nothing else: whatever changed a state raised it.
+
+use std::collections::BTreeMap;
+
+use readstates::proto::{MentionOutcome, OperationResult, ReadState, ReadStateType};
+
+use crate::{
+    acts::Act,
+    naive::{Naive, Shown},
+};
+
+/// What an answer shows that no history of acknowledged calls leads to.
+pub type Finding = String;
+
+/// One state: its user and its channel, from which the type follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub user: u64,
+    pub channel: u64,
+}
+
+impl Place {
+    /// One channel in five is none: its id is that of a guild's home.
+    pub fn kind(self) -> i32 {
+        if self.is_channel() {
+            ReadStateType::Channel.into()
+        } else {
+            ReadStateType::GuildHome.into()
+        }
+    }
+
+    /// Whether fan-outs and the like can be about it.
+    pub fn is_channel(self) -> bool {
+        !self.channel.is_multiple_of(5)
+    }
+}
+
+/// What is known of a version.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Version {
+    Is(u64),
+    /// Of a change whose answer did not tell its version, or never came.
+    Above(u64),
+}
+
+impl Version {
+    fn fits(self, seen: u64) -> bool {
+        match self {
+            Self::Is(version) => seen == version,
+            Self::Above(bound) => seen > bound,
+        }
+    }
+}
+
+/// What a state may be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    pub model: Naive,
+    version: Version,
+}
+
+impl Default for Candidate {
+    fn default() -> Self {
+        Self { model: Naive::default(), version: Version::Is(0) }
+    }
+}
+
+impl Candidate {
+    /// The version where it is known: what a guard may ask for.
+    pub fn version(&self) -> Option<u64> {
+        match self.version {
+            Version::Is(version) => Some(version),
+            Version::Above(_) => None,
+        }
+    }
+
+    /// Whether a guard for `expected` may let a call through.
+    fn may_match(&self, expected: u64) -> bool {
+        self.version.fits(expected) || (expected == 0 && !self.model.exists)
+    }
+
+    /// Whether it may turn one away.
+    fn may_mismatch(&self, expected: u64) -> bool {
+        self.version != Version::Is(expected) && (expected != 0 || self.model.exists)
+    }
+
+    /// The state after `act`, whose answer, if any, told no version.
+    fn after(&self, act: &Act, newest: u64) -> (Self, bool, MentionOutcome) {
+        let (model, changed, outcome) = act.on(&self.model);
+        let version = if changed { Version::Above(newest) } else { self.version };
+        (Self { model, version }, changed, outcome)
+    }
+
+    /// This state, if `state` may be what an answer shows of it.
+    fn shown_as(&self, state: Option<&ReadState>) -> Option<Self> {
+        let Some(state) = state.filter(|state| !state.deleted) else {
+            // A tombstone may be gone, and then shows nothing.
+            return (!self.model.exists).then(|| self.clone());
+        };
+        let fits = self.model.exists
+            && self.model.shown() == Shown::from(state)
+            && self.version.fits(state.version);
+        fits.then(|| Self { model: self.model.clone(), version: Version::Is(state.version) })
+    }
+}
+
+/// The states of one user.
+#[derive(Debug, Default)]
+struct User {
+    /// The newest version that an answer told.
+    newest: u64,
+    states: BTreeMap<u64, Vec<Candidate>>,
+    /// Where nobody knows whether the user was deleted: the channels that were there before.
+    doomed: Option<Vec<u64>>,
+}
+
+/// What one client was answered about the states that only it changes.
+#[derive(Debug, Default)]
+pub struct Book {
+    users: BTreeMap<u64, User>,
+}
+
+/// What a call did to many states: incremented, duplicate and already read, or just how many it
+/// changed.
+pub type Counts = [u32; 3];
+
+/// What the answer of a changing call shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    pub state: Option<ReadState>,
+    pub changed: bool,
+    pub outcome: MentionOutcome,
+}
+
+impl Book {
+    /// A book of states none of which exists.
+    pub fn new(users: impl Iterator<Item = u64>, channels: u64) -> Self {
+        let states: BTreeMap<_, _> =
+            (1..=channels).map(|channel| (channel, vec![Candidate::default()])).collect();
+        let user = |user| (user, User { states: states.clone(), ..User::default() });
+        Self { users: users.map(user).collect() }
+    }
+
+    pub fn users(&self) -> impl Iterator<Item = u64> {
+        self.users.keys().copied()
+    }
+
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        self.users.iter().flat_map(|(user, states)| {
+            states.states.keys().map(|channel| Place { user: *user, channel: *channel })
+        })
+    }
+
+    /// Everything that the state may be; never nothing.
+    pub fn candidates(&self, place: Place) -> &[Candidate] {
+        &self.users[&place.user].states[&place.channel]
+    }
+
+    /// The state, where there is no doubt about it.
+    pub fn known(&self, place: Place) -> Option<&Naive> {
+        match self.candidates(place) {
+            [only] => Some(&only.model),
+            _ => None,
+        }
+    }
+
+    /// A changing call about one state was answered. What the outcome of an undo is depends on
+    /// more than a model of one state, so there only the state itself is compared.
+    pub fn answered(&mut self, place: Place, act: &Act, answer: &Answer) -> Result<(), Finding> {
+        let newest = self.newest(place);
+        let told = answer.state.map_or(0, |state| state.version);
+        if answer.changed && answer.state.is_some() && told <= newest {
+            return Err(format!("{place:?} {act:?}: version {told} after {newest} was given out"));
+        }
+        self.settle(place, &format_args!("{act:?} answered {answer:?}"), |before| {
+            if act.guard().is_some_and(|expected| !before.may_match(expected)) {
+                return None;
+            }
+            let (after, changed, outcome) = before.after(act, newest);
+            let as_told = matches!(act, Act::Undo(_))
+                || (changed, outcome) == (answer.changed, answer.outcome);
+            if as_told { after.shown_as(answer.state.as_ref()) } else { None }
+        })?;
+        self.raise(place, told);
+        Ok(())
+    }
+
+    /// An operation among many was answered, with less than a state.
+    pub fn answered_in_short(
+        &mut self,
+        place: Place,
+        act: &Act,
+        result: &OperationResult,
+    ) -> Result<(), Finding> {
+        let newest = self.newest(place);
+        if result.changed && result.version <= newest {
+            let version = result.version;
+            return Err(format!("{place:?} {act:?}: version {version} after {newest}"));
+        }
+        self.settle(place, &format_args!("{act:?} answered {result:?}"), |before| {
+            if act.guard().is_some_and(|expected| !before.may_match(expected)) {
+                return None;
+            }
+            let (after, changed, outcome) = before.after(act, newest);
+            let told =
+                (result.changed, result.outcome(), result.last_acked_id, result.mention_count);
+            let fits = told == (changed, outcome, after.model.watermark, after.model.count())
+                && (!after.model.exists || after.version.fits(result.version));
+            let version = Version::Is(result.version);
+            fits.then_some(if after.model.exists { Candidate { version, ..after } } else { after })
+        })?;
+        self.raise(place, result.version);
+        Ok(())
+    }
+
+    /// A guard turned a call away; `current` is the version that the refusal told.
+    pub fn mismatched(&mut self, place: Place, expected: u64, current: u64) -> Result<(), Finding> {
+        let told = format_args!("a guard for {expected} was refused at {current}");
+        self.settle(place, &told, |before| {
+            let current_fits = !before.model.exists || before.version.fits(current);
+            (before.may_mismatch(expected) && current_fits).then(|| before.clone())
+        })
+    }
+
+    /// A call that does `act` to many states was answered with counts only.
+    pub fn counted(&mut self, places: &[Place], act: &Act, told: Counts) -> Result<(), Finding> {
+        let (mut least, mut most) = (Counts::default(), Counts::default());
+        for place in places {
+            let newest = self.newest(*place);
+            let after = self.candidates(*place).iter().map(|before| before.after(act, newest));
+            let each: Vec<Counts> =
+                after.map(|(_, changed, outcome)| counts_of(changed, outcome)).collect();
+            for i in 0..least.len() {
+                least[i] += each.iter().map(|counts| counts[i]).min().unwrap_or(0);
+                most[i] += each.iter().map(|counts| counts[i]).max().unwrap_or(0);
+            }
+            self.replace(*place, |before| vec![before.after(act, newest).0]);
+        }
+        if (0..told.len()).all(|i| (least[i]..=most[i]).contains(&told[i])) {
+            return Ok(());
+        }
+        Err(format!("{places:?} {act:?} counted {told:?}, not {least:?} to {most:?}"))
+    }
+
+    /// A call that does these acts to a state got no answer: each may have been done.
+    pub fn unanswered(&mut self, place: Place, act: &Act) {
+        let newest = self.newest(place);
+        self.replace(place, |before| {
+            let (after, changed, _) = before.after(act, newest);
+            if changed { vec![before.clone(), after] } else { vec![before.clone()] }
+        });
+    }
+
+    /// A call that deletes a user got no answer: all of the user's states are gone, or none.
+    pub fn unanswered_deletion(&mut self, user: u64, act: &Act) {
+        let places: Vec<Place> = self.places().filter(|place| place.user == user).collect();
+        let there = |place: &&Place| self.candidates(**place).iter().all(|one| one.model.exists);
+        let doomed = places.iter().filter(there).map(|place| place.channel).collect();
+        for place in places {
+            self.unanswered(place, act);
+        }
+        if let Some(user) = self.users.get_mut(&user) {
+            user.doomed = Some(doomed);
+        }
+    }
+
+    /// A read showed this state, or none.
+    pub fn seen(&mut self, place: Place, state: Option<&ReadState>) -> Result<(), Finding> {
+        self.settle(place, &format_args!("a read shows {state:?}"), |one| one.shown_as(state))?;
+        self.raise(place, state.map_or(0, |state| state.version));
+        Ok(())
+    }
+
+    /// All states of a user were read one by one: the user was deleted, or was not.
+    pub fn seen_all(&mut self, user: u64) -> Result<(), Finding> {
+        let Some(doomed) = self.users.get_mut(&user).and_then(|user| user.doomed.take()) else {
+            return Ok(());
+        };
+        let is_there = |channel: &&u64| {
+            let candidates = self.candidates(Place { user, channel: **channel });
+            candidates.iter().all(|one| one.model.exists)
+        };
+        let there = doomed.iter().filter(is_there).count();
+        if there == 0 || there == doomed.len() {
+            return Ok(());
+        }
+        Err(format!("user {user} is half deleted: {there} of {} states are left", doomed.len()))
+    }
+
+    fn newest(&self, place: Place) -> u64 {
+        self.users[&place.user].newest
+    }
+
+    fn raise(&mut self, place: Place, version: u64) {
+        if let Some(user) = self.users.get_mut(&place.user) {
+            user.newest = user.newest.max(version);
+        }
+    }
+
+    fn replace(&mut self, place: Place, into: impl Fn(&Candidate) -> Vec<Candidate>) {
+        let user = self.users.get_mut(&place.user).expect("only users of the book are called for");
+        let candidates = user.states.entry(place.channel).or_default();
+        let mut replaced: Vec<Candidate> = Vec::with_capacity(candidates.len());
+        for candidate in candidates.iter().flat_map(into) {
+            if !replaced.contains(&candidate) {
+                replaced.push(candidate);
+            }
+        }
+        *candidates = replaced;
+    }
+
+    /// Keeps the candidates from which `fits` makes one; there must be some.
+    fn settle(
+        &mut self,
+        place: Place,
+        told: &dyn std::fmt::Display,
+        fits: impl Fn(&Candidate) -> Option<Candidate>,
+    ) -> Result<(), Finding> {
+        let before = self.candidates(place).to_vec();
+        self.replace(place, |candidate| fits(candidate).into_iter().collect());
+        if !self.candidates(place).is_empty() {
+            return Ok(());
+        }
+        let finding = format!("{place:?}: {told}, but it can only be {before:#?}");
+        self.replace_all(place, before);
+        Err(finding)
+    }
+
+    fn replace_all(&mut self, place: Place, candidates: Vec<Candidate>) {
+        if let Some(user) = self.users.get_mut(&place.user) {
+            user.states.insert(place.channel, candidates);
+        }
+    }
+}
+
+fn counts_of(changed: bool, outcome: MentionOutcome) -> Counts {
+    match outcome {
+        MentionOutcome::Unspecified => [changed.into(), 0, 0],
+        MentionOutcome::Incremented => [1, 0, 0],
+        MentionOutcome::Duplicate => [0, 1, 0],
+        MentionOutcome::AlreadyRead => [0, 0, 1],
+    }
+}

@@ -1,0 +1,26 @@
+//! Proofs from outside that what was acknowledged survives: the built program is killed, its disk
+//! loses power, its system calls fail, and clients that speak only gRPC compare what it then shows
+//! with what it had answered.
+//!
+//! Each test has a short form, which runs by default, and a long one for a release:
+//!
+//! ```text
+//! READSTATES_TEST_LONG=1 cargo test --test crash -- --nocapture
+//! ```
+//!
+//! Each prints its seed as `READSTATES_TEST_SEED=...`; with that in the environment it draws the
+//! same operations and settings again. The moments of kills stay a matter of chance.
+
+mod acts;
+mod calls;
+mod checker;
+mod crew;
+mod kill;
+#[path = "../scenarios/naive.rs"]
+mod naive;
+mod node;
+#[path = "../blackbox/program.rs"]
+mod program;
+mod settings;
+mod verdict;
+mod worker;
