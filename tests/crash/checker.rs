@@ -346,3 +346,138 @@ fn counts_of(changed: bool, outcome: MentionOutcome) -> Counts {
         MentionOutcome::AlreadyRead => [0, 0, 1],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use readstates::proto::{AckRequest, DeleteRequest, IncrementRequest, operation::Operation};
+
+    use super::*;
+
+    const PLACE: Place = Place { user: 1, channel: 1 };
+    const OTHER: Place = Place { user: 1, channel: 2 };
+
+    fn ack(message_id: u64) -> Act {
+        Act::Operation(Operation::Ack(AckRequest { message_id, ..Default::default() }))
+    }
+
+    fn mention(message_id: u64) -> Act {
+        Act::Operation(Operation::Increment(IncrementRequest { message_id, ..Default::default() }))
+    }
+
+    fn delete() -> Act {
+        Act::Operation(Operation::Delete(DeleteRequest::default()))
+    }
+
+    fn state(version: u64, last_acked_id: u64, mention_count: u32) -> ReadState {
+        ReadState {
+            version,
+            last_acked_id,
+            mention_count,
+            mentions_exact: true,
+            ..ReadState::default()
+        }
+    }
+
+    fn answer(state: ReadState, changed: bool, outcome: MentionOutcome) -> Answer {
+        Answer { state: Some(state), changed, outcome }
+    }
+
+    fn acked(version: u64, last_acked_id: u64) -> Answer {
+        answer(state(version, last_acked_id, 0), true, MentionOutcome::Unspecified)
+    }
+
+    /// A book in which message 5 was acked, at version 10.
+    fn book() -> Book {
+        let mut book = Book::new(1..3, 3);
+        book.answered(PLACE, &ack(5), &acked(10, 5)).expect("as it must be");
+        book
+    }
+
+    #[track_caller]
+    fn found(result: Result<(), Finding>, words: &str) {
+        let finding = result.expect_err("it is noticed");
+        assert!(finding.contains(words), "{finding}");
+    }
+
+    #[test]
+    fn what_was_acknowledged_must_be_there_as_it_was() {
+        let mut book = book();
+        found(book.seen(PLACE, None), "it can only be");
+        found(book.seen(PLACE, Some(&state(10, 4, 0))), "it can only be");
+        found(book.seen(PLACE, Some(&state(10, 5, 1))), "it can only be");
+        found(book.seen(PLACE, Some(&state(11, 5, 0))), "it can only be");
+        found(book.seen(OTHER, Some(&state(11, 5, 0))), "it can only be");
+        book.seen(PLACE, Some(&state(10, 5, 0))).expect("as it was");
+    }
+
+    #[test]
+    fn what_got_no_answer_may_be_there_or_not_but_not_change_its_mind() {
+        for done in [false, true] {
+            let mut book = book();
+            book.unanswered(PLACE, &mention(7));
+            assert_eq!(book.candidates(PLACE).len(), 2);
+            let [is, is_not] = match done {
+                true => [state(12, 5, 1), state(10, 5, 0)],
+                false => [state(10, 5, 0), state(12, 5, 1)],
+            };
+            found(book.seen(PLACE, Some(&state(10, 5, 1))), "it can only be");
+            found(book.seen(PLACE, Some(&state(12, 5, 2))), "it can only be");
+            book.seen(PLACE, Some(&is)).expect("one of both");
+            found(book.seen(PLACE, Some(&is_not)), "it can only be");
+        }
+    }
+
+    #[test]
+    fn a_retry_counts_once_whether_it_was_done_before_or_not() {
+        let retried = |version, count, changed, outcome| {
+            let mut book = book();
+            book.unanswered(PLACE, &mention(7));
+            book.answered(PLACE, &mention(7), &answer(state(version, 5, count), changed, outcome))
+        };
+        retried(11, 1, true, MentionOutcome::Incremented).expect("it was not done before");
+        retried(11, 1, false, MentionOutcome::Duplicate).expect("it was done before");
+        found(retried(12, 2, true, MentionOutcome::Incremented), "it can only be");
+        found(retried(10, 1, false, MentionOutcome::Duplicate), "it can only be");
+    }
+
+    #[test]
+    fn versions_only_rise_over_all_states_of_a_user() {
+        let mut book = book();
+        found(book.answered(OTHER, &ack(5), &acked(10, 5)), "after 10");
+        let other_user = Place { user: 2, channel: 1 };
+        book.answered(other_user, &ack(5), &acked(9, 5)).expect("another user's versions");
+    }
+
+    #[test]
+    fn a_guard_that_matches_refuses_nothing() {
+        let mut book = book();
+        found(book.mismatched(PLACE, 10, 10), "it can only be");
+        book.mismatched(PLACE, 9, 10).expect("a wrong guard");
+        found(book.mismatched(OTHER, 0, 0), "it can only be");
+    }
+
+    #[test]
+    fn counts_must_be_those_of_what_may_have_been_done() {
+        let counted = |told| {
+            let mut book = book();
+            book.unanswered(OTHER, &mention(7));
+            book.counted(&[PLACE, OTHER], &mention(7), told)
+        };
+        counted([2, 0, 0]).expect("it was not done before");
+        counted([1, 1, 0]).expect("it was done before");
+        found(counted([0, 2, 0]), "counted");
+        found(counted([1, 0, 1]), "counted");
+    }
+
+    #[test]
+    fn a_user_is_not_half_deleted() {
+        for (left, fine) in [(0, true), (1, false), (2, true)] {
+            let mut book = book();
+            book.answered(OTHER, &ack(6), &acked(11, 6)).expect("as it must be");
+            book.unanswered_deletion(1, &delete());
+            book.seen(PLACE, (left > 0).then_some(&state(10, 5, 0))).expect("either");
+            book.seen(OTHER, (left > 1).then_some(&state(11, 6, 0))).expect("either");
+            assert_eq!(book.seen_all(1).is_ok(), fine, "{left} left");
+        }
+    }
+}

@@ -16,8 +16,8 @@ use crate::{
 const ACKNOWLEDGED_MIN: u64 = 500;
 /// ... and so many were in flight: sent, and then never answered.
 const CUT_MIN: u64 = 50;
-/// In the first rounds, a kill comes up to so many acknowledgements later.
-const ACKNOWLEDGED_MORE: u64 = 1_500;
+/// A kill comes up to so many acknowledgements later.
+const ACKNOWLEDGED_MORE: u64 = 600;
 /// Once in so many rounds the server is asked to end instead, so that seals have their turn too.
 const ROUNDS_PER_CLEAN_END: u32 = 16;
 /// Once in so many rounds it is killed while it starts, too.
