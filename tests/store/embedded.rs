@@ -199,7 +199,35 @@ async fn a_creation_that_was_cut_off_is_finished_by_the_next() {
     assert!(path_of(&folder).join("readstates-store").exists());
     let bare = Folder::default();
     drop(fjall::Database::builder(path_of(&bare).join("fjall")).open().expect("an engine"));
-    fill(&bare.open().await).await;
+    let store = bare.open().await;
+    fill(&store).await;
+    store.close().await.expect("a close");
+    drop(store);
+    assert_full(bare.open().await.as_ref()).await;
+}
+
+/// Whatever a creation has left, the store that is made then can be opened again and again.
+#[tokio::test]
+async fn a_creation_may_be_cut_off_anywhere() {
+    let whole = closed_store().await;
+    let made = path_of(&whole).join("fjall");
+    for left in 0..=files(&made).len() {
+        let folder = Folder::default();
+        let path = path_of(&folder);
+        for file in files(&made).iter().take(left) {
+            let name = file.strip_prefix(&made).expect("it is below");
+            let copy = path.join("fjall.new").join(name);
+            fs::create_dir_all(copy.parent().expect("a folder")).expect("a folder");
+            // Cut off in the middle of the last of them.
+            fs::write(copy, "").expect("a file");
+        }
+        let store = folder.open().await;
+        fill(&store).await;
+        store.close().await.expect("a close");
+        drop(store);
+        assert_full(folder.open().await.as_ref()).await;
+        assert!(!path.join("fjall.new").exists());
+    }
 }
 
 /// Data is right, or the store says that it is not; nothing else may come of a flipped bit.

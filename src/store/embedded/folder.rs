@@ -19,8 +19,9 @@ use super::version_file;
 const MARKER: &str = "readstates-store";
 const MARKER_TEXT: &str = "readstates embedded store, format 1\n";
 
-/// The engine's own folder in ours.
+/// The engine's own folder in ours, and its name until it is whole.
 const ENGINE: &str = "fjall";
+const UNFINISHED_ENGINE: &str = "fjall.new";
 /// Its trees, each in a folder that is named by a number: 0 is its own, 1 is ours.
 const TREES: &str = "keyspaces";
 /// Without any of these, the engine takes its folder or a tree for unfinished and deletes it.
@@ -51,6 +52,36 @@ impl Folder {
     /// Where the engine keeps its files.
     pub(super) fn engine(&self) -> PathBuf {
         self.path.join(ENGINE)
+    }
+
+    /// Where the engine's files are made.
+    pub(super) fn unfinished_engine(&self) -> PathBuf {
+        self.path.join(UNFINISHED_ENGINE)
+    }
+
+    pub(super) fn has_engine(&self) -> Result<bool, StoreError> {
+        self.engine().try_exists().map_err(io_error)
+    }
+
+    pub(super) fn remove_engine(&self) -> Result<(), StoreError> {
+        fs::remove_dir_all(self.engine()).map_err(io_error)
+    }
+
+    /// Removes what a creation that was cut off has left.
+    pub(super) fn remove_unfinished_engine(&self) -> Result<(), StoreError> {
+        match fs::remove_dir_all(self.unfinished_engine()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(io_error),
+        }
+    }
+
+    /// Moves what was made into its place. It survives a power cut.
+    pub(super) fn put_engine(&self) -> Result<(), StoreError> {
+        let put = || {
+            fs::rename(self.unfinished_engine(), self.engine())?;
+            File::open(&self.path)?.sync_all()
+        };
+        put().map_err(io_error)
     }
 
     /// Whether a store was made here, to its end.

@@ -1,5 +1,7 @@
 //! The engine's handles, opened and checked.
 
+use std::path::Path;
+
 use fjall::{
     Database, Iter, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable,
     Snapshot,
@@ -35,34 +37,49 @@ pub(super) struct View<'a> {
 impl Tables {
     pub(super) fn open(options: &EmbeddedOptions) -> Result<Self, StoreError> {
         let folder = Folder::prepare(&options.path)?;
-        let database = Database::builder(folder.engine())
+        if !folder.has_engine()? {
+            Self::make(&folder, options)?;
+        }
+        let tables = Self::open_engine(&folder.engine(), options)?;
+        let is_made = folder.has_marker()?;
+        if tables.meta()?.is_some() {
+            return if is_made { Ok(tables) } else { folder.put_marker().map(|()| tables) };
+        }
+        if is_made || tables.view().has_rows() {
+            return Err(StoreError::Corrupt(format!(
+                "{} has lost its meta row; put the folder back from a backup",
+                options.path.display()
+            )));
+        }
+        // An engine that was made here, by whatever means, and never held anything of ours.
+        drop(tables);
+        folder.remove_engine()?;
+        Self::open(options)
+    }
+
+    fn open_engine(path: &Path, options: &EmbeddedOptions) -> Result<Self, StoreError> {
+        let database = Database::builder(path)
             .cache_size(options.cache_bytes)
             .max_journaling_size(options.journal_bytes())
             .worker_threads(options.merge_threads.max(1))
             .max_cached_files(Some(options.open_files_max.max(1)))
             .open()?;
         let create = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-        let tables = Self { tree: database.keyspace(TREE, create)?, database };
-        tables.finish(&folder, options)?;
-        Ok(tables)
+        Ok(Self { tree: database.keyspace(TREE, create)?, database })
     }
 
-    /// Makes what was just created a store, or checks that it is one.
-    fn finish(&self, folder: &Folder, options: &EmbeddedOptions) -> Result<(), StoreError> {
-        if self.meta()?.is_some() {
-            return if folder.has_marker()? { Ok(()) } else { folder.put_marker() };
-        }
-        if folder.has_marker()? || self.view().has_rows() {
-            return Err(StoreError::Corrupt(format!(
-                "{} has lost its meta row; put the folder back from a backup",
-                options.path.display()
-            )));
-        }
-        let mut batch = self.batch(true);
-        batch.insert(&self.tree, META, Meta::default().encode());
+    /// Makes the engine's folder under another name and moves it into its place when it is whole:
+    /// the engine does not take up its own creation where it was cut off, nor would our tree then
+    /// have its number.
+    fn make(folder: &Folder, options: &EmbeddedOptions) -> Result<(), StoreError> {
+        folder.remove_unfinished_engine()?;
+        let tables = Self::open_engine(&folder.unfinished_engine(), options)?;
+        let mut batch = tables.batch(true);
+        batch.insert(&tables.tree, META, Meta::default().encode());
         batch.commit()?;
-        rest(self, options.persist_within)?;
-        folder.put_marker()
+        rest(&tables, options.persist_within)?;
+        drop(tables);
+        folder.put_engine()
     }
 
     pub(super) fn tree(&self) -> &Keyspace {
