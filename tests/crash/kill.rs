@@ -79,39 +79,53 @@ fn assert_nothing_found(tally: &Tally, ended: &Ended) {
     assert!(found.is_empty(), "{found}\n\nThe end of the log: {:#?}", ended.log);
 }
 
+/// What many lives came to.
+#[derive(Debug, Default)]
+struct Sum {
+    kills: u32,
+    void: u32,
+    acknowledged: u64,
+    cut: u64,
+}
+
+impl Sum {
+    fn add(&mut self, tally: &Tally) {
+        self.acknowledged += tally.acknowledged;
+        self.cut += tally.cut;
+        let counts = tally.acknowledged >= ACKNOWLEDGED_MIN && tally.cut >= CUT_MIN;
+        if counts {
+            self.kills += 1
+        } else {
+            self.void += 1
+        }
+        assert!(self.void <= 5 + self.kills / 10, "most kills are void: {self:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scenario_37_everything_acknowledged_survives_kill_after_kill() {
-    let mut trial = Trial::new(seed(), DURABILITY);
-    let kills = either(100, 2_000);
-    let (mut done, mut void, mut acknowledged, mut cut) = (0, 0, 0, 0);
-    let begun = Instant::now();
-    while done < kills {
-        let (ended, tally) = trial.kill().await;
-        assert_nothing_found(&tally, &ended);
-        assert_eq!(tally.compared, trial.crew.size(), "{tally:?}");
-        acknowledged += tally.acknowledged;
-        cut += tally.cut;
-        if tally.acknowledged >= ACKNOWLEDGED_MIN && tally.cut >= CUT_MIN {
-            done += 1
-        } else {
-            void += 1
-        }
-        assert!(void <= 5 + kills / 10, "{void} of {} kills were void", done + void);
-        if trial.rng.random_ratio(1, ROUNDS_PER_CLEAN_END) {
-            let (ended, tally) = trial.terminate().await;
+    let (seed, begun) = (seed(), Instant::now());
+    let (kills, kills_per_disk) = either((100, 25), (2_000, 200));
+    let mut sum = Sum::default();
+    while sum.kills < kills {
+        let mut trial = Trial::new(seed + u64::from(sum.kills), DURABILITY);
+        let all = kills.min(sum.kills + kills_per_disk);
+        while sum.kills < all {
+            let (ended, tally) = trial.kill().await;
             assert_nothing_found(&tally, &ended);
-            assert_eq!(ended.status.code(), Some(0), "{:#?}", ended.log);
+            assert_eq!(tally.compared, trial.crew.size(), "{tally:?}");
+            sum.add(&tally);
+            if trial.rng.random_ratio(1, ROUNDS_PER_CLEAN_END) {
+                let (ended, tally) = trial.terminate().await;
+                assert_nothing_found(&tally, &ended);
+                assert_eq!(ended.status.code(), Some(0), "{:#?}", ended.log);
+            }
         }
-        if done % (kills / 10) == 0 {
-            println!(
-                "{done} kills, {void} void, {acknowledged} acknowledged, {cut} cut, {:?}",
-                begun.elapsed()
-            );
-        }
+        let node = trial.start().await;
+        let tally = trial.crew.compare(&node).await;
+        assert_nothing_found(&tally, &node.kill());
+        println!("{sum:?} after {:?}", begun.elapsed());
     }
-    let node = trial.start().await;
-    let tally = trial.crew.compare(&node).await;
-    assert_nothing_found(&tally, &node.kill());
 }
 
 /// What would be the worth of a checker that a server without any durability passes?
