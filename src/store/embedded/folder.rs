@@ -40,7 +40,7 @@ impl Folder {
     /// Makes the folder where there is none, and checks it where there is.
     pub(super) fn prepare(path: &Path) -> Result<Self, StoreError> {
         let folder = Self { path: path.to_owned() };
-        fs::create_dir_all(path).map_err(io_error)?;
+        make_lasting(path).map_err(io_error)?;
         if folder.has_marker()? {
             folder.check_marker()?;
             folder.check_needed()?;
@@ -78,8 +78,9 @@ impl Folder {
     /// Moves what was made into its place. It survives a power cut.
     pub(super) fn put_engine(&self) -> Result<(), StoreError> {
         let put = || {
+            sync_folders(&self.unfinished_engine())?;
             fs::rename(self.unfinished_engine(), self.engine())?;
-            File::open(&self.path)?.sync_all()
+            sync_folder(&self.path)
         };
         put().map_err(io_error)
     }
@@ -97,7 +98,7 @@ impl Folder {
             file.write_all(MARKER_TEXT.as_bytes())?;
             file.sync_all()?;
             fs::rename(&unfinished, self.path.join(MARKER))?;
-            File::open(&self.path)?.sync_all()
+            sync_folder(&self.path)
         };
         put().map_err(io_error)
     }
@@ -156,6 +157,37 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// Makes a folder and those above it that are not there, so that they survive a power cut.
+fn make_lasting(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    fs::create_dir_all(path)?;
+    for made in missing {
+        match made.parent() {
+            // What has no parent, or one without a name, is in the folder that we are in.
+            None => {}
+            Some(parent) if parent.as_os_str().is_empty() => sync_folder(Path::new("."))?,
+            Some(parent) => sync_folder(parent)?,
+        }
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder last.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// As [`sync_folder`], and in all folders below it: the engine leaves out some of them.
+fn sync_folders(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    sync_folder(path)
 }
 
 fn gone(file: &Path) -> StoreError {
