@@ -9,7 +9,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, task::JoinSet, time::timeout};
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     checker::Finding,
@@ -54,6 +58,10 @@ impl Round {
         self.over.load(Ordering::Relaxed)
     }
 
+    fn goes_on(&self) -> bool {
+        !self.is_over() && self.acknowledged.load(Ordering::Relaxed) < self.wanted
+    }
+
     /// A changing call was answered.
     pub fn acknowledge(&self) {
         if self.acknowledged.fetch_add(1, Ordering::Relaxed) + 1 == self.wanted {
@@ -77,6 +85,15 @@ impl Round {
         self.over.store(true, Ordering::Relaxed);
         self.enough.notify_one();
     }
+}
+
+/// What the clients are at when enough is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Clients {
+    /// They go on until their calls get no answer.
+    Calling,
+    /// One has found something, and the others make no more calls.
+    Done,
 }
 
 /// What a round came to.
@@ -106,12 +123,14 @@ impl Crew {
     }
 
     /// Lets all clients compare what `node` has with what was acknowledged and make calls, until so
-    /// many are acknowledged and `end` has ended the node, which they are told of by their calls.
+    /// many are acknowledged, or no client is left that got an answer. Then `end` has to end the
+    /// node; where it waits for something that clients cause, they go on making calls, unless one
+    /// of them has found something.
     pub async fn round<T>(
         &mut self,
         node: Node,
         wanted: u64,
-        end: impl AsyncFnOnce(Node) -> T,
+        end: impl AsyncFnOnce(Node, Clients) -> T,
     ) -> (T, Tally) {
         let round = Arc::new(Round::new(wanted));
         let clients = node.clients(CONNECTIONS).await;
@@ -119,12 +138,22 @@ impl Crew {
         for (worker, client) in self.workers.drain(..).zip(clients.iter().cycle()) {
             working.spawn(work(worker, client.clone(), Arc::clone(&round)));
         }
-        let enough = timeout(ROUND_LIMIT, round.enough.notified()).await;
-        if enough.is_err() {
-            round.found(format!("no {wanted} calls are acknowledged after {ROUND_LIMIT:?}"));
+        let deadline = Instant::now() + ROUND_LIMIT;
+        while round.goes_on() {
+            tokio::select! {
+                () = round.enough.notified() => break,
+                () = sleep_until(deadline) => {
+                    round.found(format!("after {ROUND_LIMIT:?}, no {wanted} acknowledgements"));
+                }
+                ended = working.join_next() => match ended {
+                    Some(worker) => self.workers.push(worker.expect("no client panics")),
+                    None => break,
+                },
+            }
         }
-        let ended = end(node).await;
-        self.workers = working.join_all().await;
+        let clients = if round.is_over() { Clients::Done } else { Clients::Calling };
+        let ended = end(node, clients).await;
+        self.workers.extend(working.join_all().await);
         (ended, round.tally())
     }
 

@@ -64,13 +64,13 @@ impl Trial {
     async fn kill(&mut self) -> (Ended, Tally) {
         let node = self.start().await;
         let wanted = ACKNOWLEDGED_MIN + self.rng.random_range(0..ACKNOWLEDGED_MORE);
-        self.crew.round(node, wanted, async |node| node.kill()).await
+        self.crew.round(node, wanted, async |node, _| node.kill()).await
     }
 
     /// One life of the server, ended by its own will.
     async fn terminate(&mut self) -> (Ended, Tally) {
         let node = self.start().await;
-        self.crew.round(node, ACKNOWLEDGED_MIN, async |node| node.terminate()).await
+        self.crew.round(node, ACKNOWLEDGED_MIN, async |node, _| node.terminate()).await
     }
 }
 

@@ -15,12 +15,17 @@ mod acts;
 mod calls;
 mod checker;
 mod crew;
+mod fs;
 mod kill;
 #[path = "../scenarios/naive.rs"]
 mod naive;
 mod node;
+mod power_cut;
 #[path = "../blackbox/program.rs"]
 mod program;
 mod settings;
+#[path = "../blackbox/tool.rs"]
+#[allow(dead_code, reason = "other tests need other tools")]
+mod tool;
 mod verdict;
 mod worker;

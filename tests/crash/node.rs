@@ -4,10 +4,14 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use readstates::proto::read_states_service_client::ReadStatesServiceClient;
 use tokio::task::block_in_place;
 use tonic::transport::{Channel, Endpoint};
@@ -34,9 +38,13 @@ pub struct Plan {
     pub under: Vec<OsString>,
 }
 
+/// Ends a process from elsewhere, without a word and without waiting.
+#[derive(Clone)]
+pub struct Killer(Arc<Mutex<Child>>);
+
 /// A process that may not listen yet.
 pub struct Starting {
-    child: Child,
+    child: Arc<Mutex<Child>>,
     lines: Receiver<String>,
     log: Vec<String>,
 }
@@ -75,7 +83,7 @@ impl Plan {
         let (sender, lines) = mpsc::channel();
         forward(child.stdout.take().expect("it is piped"), sender.clone());
         forward(child.stderr.take().expect("it is piped"), sender);
-        Starting { child, lines, log: Vec::new() }
+        Starting { child: Arc::new(Mutex::new(child)), lines, log: Vec::new() }
     }
 
     fn command(&self) -> Command {
@@ -120,13 +128,18 @@ impl Starting {
         }
     }
 
+    /// To end it while something else waits for it.
+    pub fn killer(&self) -> Killer {
+        Killer(Arc::clone(&self.child))
+    }
+
     /// Ends it without a word.
-    pub fn kill(mut self) -> Ended {
-        self.child.kill().expect("it is a child");
+    pub fn kill(self) -> Ended {
+        self.killer().kill();
         self.ended()
     }
 
-    /// Waits for the end, which something else has caused.
+    /// Waits for the end, which something else causes.
     fn ended(mut self) -> Ended {
         let deadline = Instant::now() + END_LIMIT;
         // Both pipes end with the process, whoever ran it.
@@ -138,7 +151,7 @@ impl Starting {
                 Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:#?}", self.log),
             }
         }
-        let status = block_in_place(|| self.child.wait()).expect("a child can be waited for");
+        let status = block_in_place(|| self.child.lock().wait()).expect("it can be waited for");
         let shown = self.log.len().saturating_sub(LINES_SHOWN);
         Ended { status, log: self.log.split_off(shown) }
     }
@@ -147,8 +160,15 @@ impl Starting {
 impl Drop for Starting {
     fn drop(&mut self) {
         // Where it has ended already there is nothing to kill.
-        self.child.kill().ok();
-        self.child.wait().ok();
+        self.child.lock().kill().ok();
+        self.child.lock().wait().ok();
+    }
+}
+
+impl Killer {
+    /// Once this returns, none of its threads runs on.
+    pub fn kill(&self) {
+        self.0.lock().kill().expect("it is a child");
     }
 }
 
@@ -174,6 +194,11 @@ impl Node {
         clients
     }
 
+    /// To end it while something else waits for it.
+    pub fn killer(&self) -> Killer {
+        self.starting.killer()
+    }
+
     /// Ends it without a word.
     pub fn kill(self) -> Ended {
         self.starting.kill()
@@ -181,7 +206,7 @@ impl Node {
 
     /// Asks it to end and waits.
     pub fn terminate(self) -> Ended {
-        let pid = self.starting.child.id();
+        let pid = self.starting.child.lock().id();
         let kill = Command::new("sh").arg("-c").arg(format!("kill -s TERM {pid}")).status();
         assert!(kill.expect("there is a shell").success(), "no signal");
         self.starting.ended()
