@@ -24,6 +24,7 @@ use crate::{
 /// Workers with few users and few channels, which make most of the calls in flight.
 const MANY: u64 = 112;
 const FEW_OF_BOTH: Shape = Shape { users: 3, channels: 6 };
+const SMALL: u64 = 12;
 /// Workers whose fan-outs are large.
 const CROWDS: u64 = 4;
 const CROWD: Shape = Shape { users: 150, channels: 1 };
@@ -116,8 +117,16 @@ pub struct Crew {
 
 impl Crew {
     pub fn new(seed: u64) -> Self {
-        let shapes = [(MANY, FEW_OF_BOTH), (CROWDS, CROWD), (HOARDERS, HOARD)];
-        let shapes = shapes.into_iter().flat_map(|(many, shape)| vec![shape; many as usize]);
+        Self::of(seed, &[(MANY, FEW_OF_BOTH), (CROWDS, CROWD), (HOARDERS, HOARD)])
+    }
+
+    /// A few clients, for proofs that take one life of a server for each of many cases.
+    pub fn small(seed: u64) -> Self {
+        Self::of(seed, &[(SMALL, FEW_OF_BOTH)])
+    }
+
+    fn of(seed: u64, shapes: &[(u64, Shape)]) -> Self {
+        let shapes = shapes.iter().flat_map(|(many, shape)| vec![*shape; *many as usize]);
         let workers = (1..).zip(shapes).map(|(number, shape)| Worker::new(seed, number, shape));
         Self { workers: workers.collect() }
     }

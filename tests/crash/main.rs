@@ -15,6 +15,7 @@ mod acts;
 mod calls;
 mod checker;
 mod crew;
+mod disk_errors;
 mod fs;
 mod kill;
 #[path = "../scenarios/naive.rs"]

@@ -11,7 +11,6 @@ use crate::{
     fs::{Disk, Mount},
     node::{Ended, Node, Plan},
     settings::{DURABILITY, either, seed},
-    tool::skipped,
 };
 
 /// Calls acknowledged before a cut under load.
@@ -92,24 +91,6 @@ impl Trial {
     }
 }
 
-/// Whether file systems of our own can be mounted here; says so where not.
-fn can_mount() -> bool {
-    let folder = TempDir::new().expect("there is room for a directory");
-    match Mount::new(Disk::default(), folder.path()) {
-        Ok(mount) => {
-            mount.unmount();
-            true
-        }
-        Err(error) => {
-            skipped(&format!(
-                "no file system can be mounted ({error}): give access to /dev/fuse, \
-                and the right to mount or fusermount3"
-            ));
-            false
-        }
-    }
-}
-
 fn assert_nothing_found(life: &Life) {
     let found = life.tally.as_ref().map(|tally| tally.findings.join("\n")).unwrap_or_default();
     assert!(found.is_empty(), "{found}\n\nThe end of the log: {:#?}", life.ended.log);
@@ -117,7 +98,7 @@ fn assert_nothing_found(life: &Life) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_acknowledged_survives_power_cuts() {
-    if !can_mount() {
+    if !Mount::is_possible() {
         return;
     }
     let (seed, begun) = (seed(), Instant::now());
@@ -150,7 +131,7 @@ async fn everything_acknowledged_survives_power_cuts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_does_not_sync_is_noticed() {
     const CUTS_MAX: u32 = 10;
-    if !can_mount() {
+    if !Mount::is_possible() {
         return;
     }
     let mut trial = Trial::new(seed());

@@ -10,10 +10,12 @@
 
 mod content;
 mod disk;
+mod fault;
 mod file;
 mod folder;
 mod mount;
 mod serve;
 
 pub use disk::Disk;
+pub use fault::{Call, Failure, Fault};
 pub use mount::Mount;

@@ -4,9 +4,10 @@ use std::{io, path::Path, sync::Arc};
 
 use fuser::{BackgroundSession, Config, MountOption, spawn_mount};
 use parking_lot::Mutex;
+use tempfile::TempDir;
 
-use super::{disk::Disk, serve::Served};
-use crate::node::Killer;
+use super::{disk::Disk, fault::Fault, serve::Served};
+use crate::{node::Killer, tool::skipped};
 
 /// What calls and tests share.
 pub struct State {
@@ -17,8 +18,8 @@ pub struct State {
     pub dark: bool,
     /// Syncs are answered and not done.
     pub lying: bool,
-    /// The n-th sync of a file from now fails.
-    pub failing_sync: Option<u64>,
+    /// What is to go wrong yet.
+    pub fault: Option<Fault>,
 }
 
 /// A mounted disk.
@@ -28,9 +29,27 @@ pub struct Mount {
 }
 
 impl Mount {
+    /// Whether a disk can be mounted on this machine; says so where not.
+    pub fn is_possible() -> bool {
+        let folder = TempDir::new().expect("there is room for a directory");
+        match Self::new(Disk::default(), folder.path()) {
+            Ok(mount) => {
+                mount.unmount();
+                true
+            }
+            Err(error) => {
+                skipped(&format!(
+                    "no file system can be mounted ({error}): give access to /dev/fuse, and the \
+                     right to mount or fusermount3"
+                ));
+                false
+            }
+        }
+    }
+
     /// Mounts a disk at `path`, an empty folder.
     pub fn new(disk: Disk, path: &Path) -> io::Result<Self> {
-        let state = State { disk, cut: None, dark: false, lying: false, failing_sync: None };
+        let state = State { disk, cut: None, dark: false, lying: false, fault: None };
         let state = Arc::new(Mutex::new(state));
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("readstates-test".to_owned())];
@@ -48,14 +67,14 @@ impl Mount {
         self.state.lock().lying = true;
     }
 
-    /// The n-th sync of a file from now is to fail, and what it was to sync is never written.
-    pub fn fail_sync_after(&self, syncs: u64) {
-        self.state.lock().failing_sync = Some(syncs);
+    /// This is to go wrong.
+    pub fn fail(&self, fault: Fault) {
+        self.state.lock().fault = Some(fault);
     }
 
-    /// Whether the sync that was to fail has failed.
-    pub fn has_failed_sync(&self) -> bool {
-        self.state.lock().failing_sync.is_none()
+    /// Whether what was to go wrong has.
+    pub fn has_failed(&self) -> bool {
+        self.state.lock().fault.is_none()
     }
 
     /// Takes the disk away, as it is.

@@ -15,6 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     disk::{Disk, Item},
+    fault::{Call, Failure},
     file::File,
     folder::Folder,
     mount::State,
@@ -55,18 +56,42 @@ impl Served {
         if state.dark { Err(Errno::EIO) } else { Ok(state) }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Disk) -> Result<T, Errno>) -> Result<T, Errno> {
-        change(&mut self.lit()?.disk)
+    /// As [`Self::lit`], with how this call is to fail, if it is.
+    fn begin(&self, call: Call) -> Result<(MutexGuard<'_, State>, Option<Failure>), Errno> {
+        let mut state = self.lit()?;
+        let hit = state.fault.as_mut().is_some_and(|fault| fault.hits(call));
+        let fault = if hit { state.fault.take() } else { None };
+        Ok((state, fault.map(|fault| fault.failure)))
+    }
+
+    fn change<T>(
+        &self,
+        call: Call,
+        change: impl FnOnce(&mut Disk) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match self.begin(call)? {
+            (_, Some(Failure::Error(error))) => Err(error),
+            (mut state, _) => change(&mut state.disk),
+        }
+    }
+
+    /// Answers how many bytes were written.
+    fn write(&self, number: u64, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
+        let (mut state, failure) = self.begin(Call::Write)?;
+        let length = match failure {
+            Some(Failure::Error(error)) => return Err(error),
+            Some(Failure::Short) => bytes.len() / 2,
+            None => bytes.len(),
+        };
+        state.disk.file(number)?.write(offset, &bytes[..length]);
+        Ok(length)
     }
 
     fn sync_file(&self, number: u64) -> Result<(), Errno> {
-        let mut state = self.lit()?;
-        match state.failing_sync.take() {
-            Some(1) => {
-                state.disk.file(number)?.fail_sync();
-                return Err(Errno::EIO);
-            }
-            left => state.failing_sync = left.map(|left| left - 1),
+        let (mut state, failure) = self.begin(Call::SyncFile)?;
+        if let Some(Failure::Error(error)) = failure {
+            state.disk.file(number)?.fail_sync();
+            return Err(error);
         }
         if !state.lying {
             state.disk.file(number)?.sync();
@@ -75,7 +100,10 @@ impl Served {
     }
 
     fn sync_folder(&self, number: u64) -> Result<(), Errno> {
-        let mut state = self.lit()?;
+        let (mut state, failure) = self.begin(Call::SyncFolder)?;
+        if let Some(Failure::Error(error)) = failure {
+            return Err(error);
+        }
         if !state.lying {
             state.disk.folder(number)?.sync();
         }
@@ -83,7 +111,7 @@ impl Served {
     }
 
     fn make(&self, folder: INodeNo, name: &OsStr, item: Item) -> Result<FileAttr, Errno> {
-        self.change(|disk| {
+        self.change(Call::Make, |disk| {
             let number = disk.make(folder.0, name, item)?;
             attributes(disk, number)
         })
@@ -186,7 +214,7 @@ impl Filesystem for Served {
         reply: ReplyAttr,
     ) {
         let resized = size.map_or(Ok(()), |size| {
-            self.change(|disk| disk.file(number.0).map(|file| file.set_size(size)))
+            self.change(Call::Resize, |disk| disk.file(number.0).map(|file| file.set_size(size)))
         });
         attr(reply, resized.and_then(|()| self.read(|disk| attributes(disk, number.0))));
     }
@@ -223,11 +251,11 @@ impl Filesystem for Served {
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        end(reply, self.change(|disk| disk.remove(parent.0, name)));
+        end(reply, self.change(Call::Remove, |disk| disk.remove(parent.0, name)));
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        end(reply, self.change(|disk| disk.remove(parent.0, name)));
+        end(reply, self.change(Call::Remove, |disk| disk.remove(parent.0, name)));
     }
 
     fn rename(
@@ -247,7 +275,7 @@ impl Filesystem for Served {
             disk.folder(parent.0)?.rename(name, new_name);
             Ok(())
         };
-        end(reply, self.change(rename));
+        end(reply, self.change(Call::Rename, rename));
     }
 
     fn read(
@@ -279,8 +307,8 @@ impl Filesystem for Served {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match self.change(|disk| disk.file(number.0).map(|file| file.write(offset, bytes))) {
-            Ok(()) => reply.written(bytes.len() as u32),
+        match self.write(number.0, offset, bytes) {
+            Ok(written) => reply.written(written as u32),
             Err(error) => reply.error(error),
         }
     }
