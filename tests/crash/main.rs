@@ -25,6 +25,7 @@ mod power_cut;
 #[path = "../blackbox/program.rs"]
 mod program;
 mod settings;
+mod syscalls;
 #[path = "../blackbox/tool.rs"]
 #[allow(dead_code, reason = "other tests need other tools")]
 mod tool;
