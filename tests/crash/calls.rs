@@ -169,8 +169,7 @@ async fn one(client: &mut Client, book: &mut Book, place: Place, operation: &Ope
         Err(status) => match verdict(&status) {
             Verdict::Refused => Ok(End::Refused),
             Verdict::Mismatched { current } => {
-                let expected = act.guard().ok_or("a call without a guard was refused by one")?;
-                book.mismatched(place, expected, current).map(|()| End::Acknowledged)
+                book.mismatched(place, &act, current).map(|()| End::Acknowledged)
             }
             Verdict::Unknown => {
                 book.unanswered(place, &act);
@@ -190,7 +189,8 @@ macro_rules! answer {
     }};
 }
 
-async fn send(client: &mut Client, operation: &Operation) -> Result<Answer, Status> {
+/// Makes the call of one operation.
+pub async fn send(client: &mut Client, operation: &Operation) -> Result<Answer, Status> {
     fn none<T>(_: &T) -> MentionOutcome {
         MentionOutcome::Unspecified
     }
@@ -229,10 +229,7 @@ async fn apply(client: &mut Client, book: &mut Book, operations: &[(Place, Opera
         }
         match verdict_of_item(result.code, result.version) {
             Verdict::Refused => {}
-            Verdict::Mismatched { current } => {
-                let expected = act.guard().ok_or("a call without a guard was refused by one")?;
-                book.mismatched(*place, expected, current)?;
-            }
+            Verdict::Mismatched { current } => book.mismatched(*place, &act, current)?,
             Verdict::Unknown => {
                 book.unanswered(*place, &act);
                 end = End::Unknown;

@@ -41,7 +41,7 @@ impl Place {
 }
 
 /// What is known of a version.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Version {
     Is(u64),
     /// Of a change whose answer did not tell its version, or never came.
@@ -58,7 +58,7 @@ impl Version {
 }
 
 /// What a state may be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Candidate {
     pub model: Naive,
     version: Version,
@@ -89,15 +89,39 @@ impl Candidate {
         self.version != Version::Is(expected) && (expected != 0 || self.model.exists)
     }
 
+    /// Whether a guard of `act` may let it through.
+    pub fn admits(&self, act: &Act) -> bool {
+        act.guard().is_none_or(|expected| self.may_match(expected))
+    }
+
+    /// This state, if a guard of `act` may turn it away at `current`.
+    pub fn refused(&self, act: &Act, current: u64) -> Option<Self> {
+        let refuses = act.guard().is_some_and(|expected| self.may_mismatch(expected));
+        if !self.model.exists {
+            // The version of a tombstone may be told, or that there is nothing.
+            return refuses.then(|| self.clone());
+        }
+        let version = Version::Is(current);
+        let told = Self { version, ..self.clone() };
+        (refuses && self.version.fits(current) && act.guard() != Some(current)).then_some(told)
+    }
+
+    /// The newest version that is known of it.
+    pub fn newest(&self) -> u64 {
+        match self.version {
+            Version::Is(version) | Version::Above(version) => version,
+        }
+    }
+
     /// The state after `act`, whose answer, if any, told no version.
-    fn after(&self, act: &Act, newest: u64) -> (Self, bool, MentionOutcome) {
+    pub fn after(&self, act: &Act, newest: u64) -> (Self, bool, MentionOutcome) {
         let (model, changed, outcome) = act.on(&self.model);
         let version = if changed { Version::Above(newest) } else { self.version };
         (Self { model, version }, changed, outcome)
     }
 
     /// This state, if `state` may be what an answer shows of it.
-    fn shown_as(&self, state: Option<&ReadState>) -> Option<Self> {
+    pub fn shown_as(&self, state: Option<&ReadState>) -> Option<Self> {
         let Some(state) = state.filter(|state| !state.deleted) else {
             // A tombstone may be gone, and then shows nothing.
             return (!self.model.exists).then(|| self.clone());
@@ -178,7 +202,7 @@ impl Book {
             return Err(format!("{place:?} {act:?}: version {told} after {newest} was given out"));
         }
         self.settle(place, &format_args!("{act:?} answered {answer:?}"), |before| {
-            if act.guard().is_some_and(|expected| !before.may_match(expected)) {
+            if !before.admits(act) {
                 return None;
             }
             let (after, changed, outcome) = before.after(act, newest);
@@ -203,7 +227,7 @@ impl Book {
             return Err(format!("{place:?} {act:?}: version {version} after {newest}"));
         }
         self.settle(place, &format_args!("{act:?} answered {result:?}"), |before| {
-            if act.guard().is_some_and(|expected| !before.may_match(expected)) {
+            if !before.admits(act) {
                 return None;
             }
             let (after, changed, outcome) = before.after(act, newest);
@@ -219,12 +243,9 @@ impl Book {
     }
 
     /// A guard turned a call away; `current` is the version that the refusal told.
-    pub fn mismatched(&mut self, place: Place, expected: u64, current: u64) -> Result<(), Finding> {
-        let told = format_args!("a guard for {expected} was refused at {current}");
-        self.settle(place, &told, |before| {
-            let current_fits = !before.model.exists || before.version.fits(current);
-            (before.may_mismatch(expected) && current_fits).then(|| before.clone())
-        })
+    pub fn mismatched(&mut self, place: Place, act: &Act, current: u64) -> Result<(), Finding> {
+        let told = format_args!("{act:?} was refused by its guard at {current}");
+        self.settle(place, &told, |before| before.refused(act, current))
     }
 
     /// A call that does `act` to many states was answered with counts only.
@@ -450,10 +471,17 @@ mod tests {
 
     #[test]
     fn a_guard_that_matches_refuses_nothing() {
+        let guarded = |version| {
+            let request = AckRequest { expected_version: Some(version), ..Default::default() };
+            Act::Operation(Operation::Ack(request))
+        };
         let mut book = book();
-        found(book.mismatched(PLACE, 10, 10), "it can only be");
-        book.mismatched(PLACE, 9, 10).expect("a wrong guard");
-        found(book.mismatched(OTHER, 0, 0), "it can only be");
+        found(book.mismatched(PLACE, &guarded(10), 10), "it can only be");
+        found(book.mismatched(PLACE, &guarded(9), 11), "it can only be");
+        found(book.mismatched(OTHER, &guarded(0), 0), "it can only be");
+        found(book.mismatched(PLACE, &ack(9), 10), "it can only be");
+        found(book.answered(PLACE, &guarded(9), &acked(11, 5)), "it can only be");
+        book.mismatched(PLACE, &guarded(9), 10).expect("a wrong guard");
     }
 
     #[test]

@@ -12,12 +12,16 @@
 //! same operations and settings again. The moments of kills stay a matter of chance.
 
 mod acts;
+mod answered;
+mod caller;
 mod calls;
 mod checker;
 mod crew;
 mod disk_errors;
 mod fs;
+mod histories;
 mod kill;
+mod linearize;
 #[path = "../scenarios/naive.rs"]
 mod naive;
 mod node;

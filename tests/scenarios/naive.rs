@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use readstates::proto::{MentionOutcome, ReadState, operation::Operation};
 
 /// One state, or none.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Naive {
     pub exists: bool,
     pub watermark: u64,
