@@ -28,6 +28,7 @@ mod node;
 mod power_cut;
 #[path = "../blackbox/program.rs"]
 mod program;
+mod replay;
 mod settings;
 mod syscalls;
 #[path = "../blackbox/tool.rs"]

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -19,7 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::program::{address, forward, program};
 
 /// A program that does not listen by then never will.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(180);
 /// Above what the program itself allows for draining, flushing and closing.
 const END_LIMIT: Duration = Duration::from_secs(120);
 /// Lines of a log that are worth showing.
@@ -53,7 +54,6 @@ pub struct Starting {
 pub struct Node {
     starting: Starting,
     grpc: String,
-    admin: String,
 }
 
 /// What a process left behind.
@@ -116,16 +116,30 @@ impl Starting {
             let left = deadline.saturating_duration_since(Instant::now());
             match block_in_place(|| self.lines.recv_timeout(left)) {
                 Ok(line) => {
-                    let ports = (address(&line, "grpc="), address(&line, "admin="));
+                    let grpc = address(&line, "grpc=");
                     self.log.push(line);
-                    if let (Some(grpc), Some(admin)) = ports {
-                        return Ok(Node { starting: self, grpc, admin });
+                    if let Some(grpc) = grpc {
+                        return Ok(Node { starting: self, grpc });
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
-                Err(RecvTimeoutError::Timeout) => panic!("it hangs: {:#?}", self.kill()),
+                Err(RecvTimeoutError::Timeout) => {
+                    let threads = self.threads();
+                    panic!("it hangs: {threads:#?} {:#?}", self.kill());
+                }
             }
         }
+    }
+
+    /// What each of its threads is at, as far as the system tells.
+    fn threads(&self) -> Vec<String> {
+        let tasks = format!("/proc/{}/task", self.child.lock().id());
+        let told = |path: PathBuf| {
+            let tell = |name| fs::read_to_string(path.join(name)).unwrap_or_default();
+            ["comm", "wchan", "syscall"].map(tell).join(" ").replace('\n', "")
+        };
+        let tasks = fs::read_dir(tasks).into_iter().flatten();
+        tasks.flatten().map(|task| told(task.path())).collect()
     }
 
     /// To end it while something else waits for it.
@@ -176,11 +190,6 @@ impl Node {
     /// Where gRPC is answered, as HOST:PORT.
     pub fn grpc(&self) -> &str {
         &self.grpc
-    }
-
-    /// Where operators are answered, as HOST:PORT.
-    pub fn admin(&self) -> &str {
-        &self.admin
     }
 
     /// Clients on so many connections of their own.

@@ -86,20 +86,20 @@ impl Worker {
     /// before shows in the answer alone, and it must not be done twice.
     async fn settle(&mut self, client: &mut Client, round: &Round) -> Result<End, Finding> {
         let again = self.open.clone().filter(Call::is_positioned);
-        let blind = self.rng.random_bool(0.5);
-        if let (Some(call), true) = (&again, blind) {
-            if let End::Unknown = call.make(client, &mut self.book).await? {
-                return Ok(End::Unknown);
-            }
+        let (before, after) = if self.rng.random_bool(0.5) { (again, None) } else { (None, again) };
+        if let Some(call) = before
+            && let End::Unknown = call.make(client, &mut self.book).await?
+        {
+            return Ok(End::Unknown);
         }
         if let End::Unknown = self.compare(client).await? {
             return Ok(End::Unknown);
         }
         round.compared();
-        if let (Some(call), false) = (&again, blind) {
-            if let End::Unknown = call.make(client, &mut self.book).await? {
-                return Ok(End::Unknown);
-            }
+        if let Some(call) = after
+            && let End::Unknown = call.make(client, &mut self.book).await?
+        {
+            return Ok(End::Unknown);
         }
         self.open = None;
         Ok(End::Acknowledged)
