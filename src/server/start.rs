@@ -43,6 +43,7 @@ pub(super) async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartE
         StoreKind::Embedded => {
             let mut options = EmbeddedOptions::new(&config.data_dir);
             options.cache_bytes = config.store_cache_memory;
+            options.log_is_only_witness = config.durability == Durability::Store;
             let opened = spawn_blocking(move || EmbeddedStore::open(&options)).await;
             let opened = opened.map_err(|error| StartError::Assembly(error.to_string()))?;
             Ok(Arc::new(opened?))
@@ -104,6 +105,7 @@ fn announce_memory(config: &Config, cache: &Cache) {
         StoreKind::Embedded => {
             let mut options = EmbeddedOptions::new(&config.data_dir);
             options.cache_bytes = config.store_cache_memory;
+            options.log_is_only_witness = config.durability == Durability::Store;
             options.memory_bytes()
         }
     };

@@ -12,6 +12,7 @@
 mod engine_error;
 mod folder;
 mod layout;
+mod log;
 mod meta;
 mod options;
 mod queue;

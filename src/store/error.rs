@@ -22,6 +22,12 @@ pub enum StoreError {
     Closed,
 }
 
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
+}
+
 impl StoreError {
     /// The kind, as a metric label.
     pub fn kind(&self) -> &'static str {

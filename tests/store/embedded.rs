@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::join_all;
 use readstates::{
     model::Key,
-    store::{Batch, EmbeddedOptions, EmbeddedStore, Row, Store, StoreError},
+    store::{Batch, EmbeddedOptions, EmbeddedStore, Row, Store, StoreError, codec},
 };
 
 use crate::{
@@ -294,4 +294,80 @@ async fn more_callers_than_the_queues_hold_are_all_answered() {
     assert!(commits.into_iter().all(|report| report.expect("a commit").failed.is_empty()));
     let page = store.load_user(user(100), None, usize::MAX).await.expect("a page");
     assert_eq!(page.rows.len(), 300);
+}
+
+/// The log of a store that commits one row after the other, the last of them beyond what is synced.
+async fn logged_store(rows: &[Row]) -> Folder {
+    let folder = Folder::default();
+    let store = folder.open().await;
+    for row in rows {
+        let batch = Batch { rows: vec![row.clone()], durable: true };
+        store.commit(batch).await.expect("a commit");
+    }
+    copy(&path_of(&folder))
+}
+
+fn log_of(folder: &Folder) -> PathBuf {
+    path_of(folder).join("fjall/0.jnl")
+}
+
+/// Where the value of `row` is in the log.
+fn value_of(log: &[u8], row: &Row) -> std::ops::Range<usize> {
+    let value = codec::encode(&row.key, &row.state);
+    let found = log.windows(value.len()).rposition(|bytes| bytes == &value[..]);
+    let start = found.expect("its row is in the log");
+    start..start + value.len()
+}
+
+#[tokio::test]
+async fn what_a_power_cut_left_of_the_last_commit_goes_and_all_before_it_stays() {
+    let rows = &rows()[..20];
+    let folder = logged_store(rows).await;
+    let log = fs::read(log_of(&folder)).expect("the log");
+    // In the last row, and in what comes with it.
+    let last = value_of(&log, &rows[19]);
+    for hole in (last.start..last.end + 30).step_by(7) {
+        let mut torn = log.clone();
+        torn[hole] ^= 0xff;
+        fs::write(log_of(&folder), &torn).expect("a log");
+        let store = folder.open().await;
+        let keys = rows.iter().map(|row| row.key).collect();
+        let states = store.load_many(keys).await.expect("a load");
+        let there = states.iter().zip(rows).take(19);
+        assert!(there.clone().all(|(state, row)| state.as_ref() == Some(&row.state)), "{hole}");
+        assert_eq!(states[19], None, "{hole}");
+        store
+            .commit(Batch { rows: vec![rows[19].clone()], durable: true })
+            .await
+            .expect("a commit");
+        store.close().await.expect("a close");
+        drop(store);
+        let again = folder.open().await;
+        let state = again.load(rows[19].key).await.expect("a load");
+        assert_eq!(
+            state.as_ref(),
+            Some(&rows[19].state),
+            "what came after it is not behind a hole"
+        );
+        again.close().await.expect("a close");
+    }
+}
+
+#[tokio::test]
+async fn damage_in_the_middle_of_the_log_is_refused_where_it_is_the_only_witness() {
+    let rows = &rows()[..20];
+    let folder = logged_store(rows).await;
+    let mut log = fs::read(log_of(&folder)).expect("the log");
+    let hole = value_of(&log, &rows[9]).start;
+    log[hole] ^= 0xff;
+    fs::write(log_of(&folder), &log).expect("a log");
+    let refused = open(&path_of(&folder)).err().expect("it is damaged");
+    assert!(matches!(&refused, StoreError::Corrupt(why) if why.contains("0.jnl")), "{refused}");
+    assert_eq!(fs::read(log_of(&folder)).expect("the log"), log, "it is left as it is");
+    let mut options = EmbeddedOptions::new(path_of(&folder));
+    options.log_is_only_witness = false;
+    let store = EmbeddedStore::open(&options).expect("another has the rows");
+    let keys = rows.iter().map(|row| row.key).collect();
+    let states = store.load_many(keys).await.expect("a load");
+    assert_eq!(states.iter().filter(|state| state.is_some()).count(), 9);
 }

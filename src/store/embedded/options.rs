@@ -30,6 +30,10 @@ pub struct EmbeddedOptions {
     pub merge_threads: usize,
     /// Files kept open at most.
     pub open_files_max: usize,
+    /// Whether commits that were to be durable are in the engine's log and nowhere else. Then
+    /// damage in its middle is refused; otherwise the log ends where it is damaged, by a power cut
+    /// or by whatever else.
+    pub log_is_only_witness: bool,
     /// How long `persist` waits for the disk before it fails.
     pub persist_within: Duration,
 }
@@ -44,6 +48,7 @@ impl EmbeddedOptions {
             reader_threads: 2,
             merge_threads: 2,
             open_files_max: 256,
+            log_is_only_witness: true,
             persist_within: Duration::from_secs(60),
         }
     }

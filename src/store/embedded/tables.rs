@@ -13,6 +13,7 @@ use super::{
     EmbeddedOptions,
     folder::Folder,
     layout::{META, ROWS_END, ROWS_START},
+    log,
     meta::Meta,
     options::MEMTABLE_BYTES,
     writer::rest,
@@ -37,7 +38,9 @@ pub(super) struct View<'a> {
 impl Tables {
     pub(super) fn open(options: &EmbeddedOptions) -> Result<Self, StoreError> {
         let folder = Folder::prepare(&options.path)?;
-        if !folder.has_engine()? {
+        if folder.has_engine()? {
+            log::mend(&folder.engine(), options.log_is_only_witness)?;
+        } else {
             Self::make(&folder, options)?;
         }
         let tables = Self::open_engine(&folder.engine(), options)?;

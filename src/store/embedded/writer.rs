@@ -121,7 +121,8 @@ impl Writer {
             let entries = self.expiring(&from, &to)?;
             let Some(last) = entries.last() else { break };
             from = [&last[..], &[0]].concat();
-            let mut write = self.tables.batch(false);
+            // Durable, so that at most the last batch of the log is not (see `log`).
+            let mut write = self.tables.batch(true);
             let removed_before = removed;
             for entry in &entries {
                 if removed == limit {
