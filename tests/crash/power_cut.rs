@@ -68,7 +68,7 @@ impl Trial {
         let node = match starting.listening() {
             Ok(node) => node,
             Err(ended) => {
-                assert!(early, "it does not start: {ended:#?}");
+                assert!(mount.is_dark(), "it does not start: {ended:#?}");
                 return Life { ended, tally: None };
             }
         };

@@ -2,8 +2,8 @@
 //! replay goes on by itself where a server is back, and in the end every row is as the truth has
 //! it.
 //!
-//! Another chat is played with `READSTATES_TEST_TRACE` and `READSTATES_TEST_TRUTH`, the paths of its
-//! trace and of its truth.
+//! Another chat is played with `READSTATES_TEST_TRACE` and `READSTATES_TEST_TRUTH`, the paths of
+//! its trace and of its truth.
 
 use std::{
     env,

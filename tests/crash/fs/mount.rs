@@ -62,6 +62,11 @@ impl Mount {
         self.state.lock().cut = Some((changes, killer));
     }
 
+    /// Whether the power is gone.
+    pub fn is_dark(&self) -> bool {
+        self.state.lock().dark
+    }
+
     /// From now on syncs are answered and not done.
     pub fn lie(&self) {
         self.state.lock().lying = true;
