@@ -1,6 +1,6 @@
 //! What goes into the cache and what comes out of it.
 
-use crate::model::{Extra, Key, MentionOutcome, Update, Version, View};
+use crate::model::{Extra, Key, MentionOutcome, Sequence, Update, Version, View};
 
 /// What is asked of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +9,16 @@ pub enum Access {
     Read,
     /// To change it.
     Update(Update),
+}
+
+impl Access {
+    /// Records that it may make.
+    pub fn records(&self) -> usize {
+        match self {
+            Self::Read => 0,
+            Self::Update(_) => 1,
+        }
+    }
 }
 
 /// Watermark, count and dot before an operation.
@@ -31,9 +41,9 @@ pub struct Done {
     pub changed: bool,
     /// What became of the mention.
     pub outcome: Option<MentionOutcome>,
-    /// The store does not have this state yet, or not that its user was deleted: a crash may take
-    /// it back (I8).
-    pub unflushed: bool,
+    /// Where the store does not have this state yet, or not that its user was deleted: the record
+    /// of that. Until it is durable a crash may take it back (I8).
+    pub unflushed: Option<Sequence>,
 }
 
 /// An update that was not done. Nothing changed.
@@ -44,7 +54,7 @@ pub enum Refusal {
         /// The current state.
         view: View,
         /// As in [`Done`].
-        unflushed: bool,
+        unflushed: Option<Sequence>,
     },
     /// As many states as are allowed wait for the store, and this is not one of them (I6).
     DirtyLimit,
@@ -68,6 +78,8 @@ pub struct Overlay {
     pub version: Version,
     /// The user was deleted at this version; the store may not know yet.
     pub deleted_at: Option<Version>,
+    /// The newest record of all this, where there is any: as in [`Done`].
+    pub unflushed: Option<Sequence>,
 }
 
 /// What to write into the store for a user who was deleted.

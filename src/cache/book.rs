@@ -1,21 +1,18 @@
 //! What a shard writes down about its states, and the one place where a state is changed.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     answer::{Access, Done, Leftovers, Outcome, Previous, Refusal},
     dirty::DirtyIndex,
+    log::Log,
+    sync::{AtomicUsize, Ordering},
     ticket::Tickets,
 };
 use crate::{
     clock::Now,
-    model::{Key, ReadState, Update, UserId, Version},
+    model::{Key, ReadState, Sequence, Update, UserId, Version},
+    sabotage::{self, Fault},
 };
 
 /// Places for states that the store does not have yet, shared by all shards (I6).
@@ -72,6 +69,8 @@ pub(super) struct Deletion {
     pub version: Version,
     /// No dirty one of them is left in memory, where only this deletion hides it.
     pub purged: bool,
+    /// Where it is written down.
+    pub record: Sequence,
 }
 
 /// Versions, dirty marks, tickets and user deletions of one shard.
@@ -80,24 +79,27 @@ pub(super) struct Book {
     pub last: Version,
     pub dirty: DirtyIndex,
     pub tickets: Tickets,
-    /// Users deleted as a whole, until the store confirms it.
-    pub deletions: HashMap<UserId, Deletion>,
+    /// Users deleted as a whole, until the store confirms it. In order, so that what is done with
+    /// them can be done again the same way.
+    pub deletions: BTreeMap<UserId, Deletion>,
     /// Heap bytes of all states in memory, victims included.
     pub extra_bytes: usize,
     pub dirty_refused: u64,
     pub places: Arc<DirtyPlaces>,
+    pub log: Arc<dyn Log>,
 }
 
 impl Book {
-    pub fn new(last: Version, places: Arc<DirtyPlaces>) -> Self {
+    pub fn new(last: Version, places: Arc<DirtyPlaces>, log: Arc<dyn Log>) -> Self {
         Self {
             last,
-            dirty: DirtyIndex::default(),
+            dirty: DirtyIndex::new(places.limit),
             tickets: Tickets::default(),
-            deletions: HashMap::new(),
+            deletions: BTreeMap::new(),
             extra_bytes: 0,
             dirty_refused: 0,
             places,
+            log,
         }
     }
 
@@ -130,12 +132,16 @@ impl Book {
         if !was_dirty && !self.places.try_take() {
             return self.refuse_change(key, state, update, self.places.refusal());
         }
-        let done = self.change(key, state, update, version, leftovers);
-        match (was_dirty, done.changed) {
-            (false, true) => self.dirty.insert(*key, now.elapsed_ms),
-            (false, false) => self.places.release(),
-            (true, _) => {}
+        let (mut done, record) = self.change(key, state, update, version, leftovers);
+        if let Some(record) = record {
+            self.dirty.insert(*key, now.elapsed_ms, record);
+            done.unflushed = Some(record);
+            return Ok(done);
         }
+        if !was_dirty {
+            self.places.release();
+        }
+        done.unflushed = self.unflushed(key, state);
         Ok(done)
     }
 
@@ -146,22 +152,31 @@ impl Book {
         update: &Update,
         version: Version,
         leftovers: &mut Leftovers,
-    ) -> Done {
+    ) -> (Done, Option<Sequence>) {
         let previous = Previous::of(state);
         let was_dirty = state.holder_mark();
         let bytes = state.extra_bytes();
         let transition = state.apply(&update.operation);
         leftovers.add(transition.freed);
+        let mut record = None;
         if transition.changed {
             state.set_version(version);
             self.last = version;
             self.tickets.void(key);
+            // Version and record are given under one hold of the lock (I7).
+            record = Some(self.log.append_state(key, state));
         }
         // Deleting and starting anew replace the state, and with it the mark.
         state.set_holder_mark(was_dirty || transition.changed);
         self.extra_bytes = self.extra_bytes + state.extra_bytes() - bytes;
-        let seen = self.seen(key, state);
-        Done { previous, changed: transition.changed, outcome: transition.outcome, ..seen }
+        let done = Done {
+            view: state.view(),
+            previous,
+            changed: transition.changed,
+            outcome: transition.outcome,
+            unflushed: None,
+        };
+        (done, record)
     }
 
     /// Refuses, unless the update would change nothing anyway.
@@ -186,13 +201,50 @@ impl Book {
             previous: Previous::of(state),
             changed: false,
             outcome: None,
-            unflushed: state.holder_mark() || self.deletions.contains_key(&key.user),
+            unflushed: self.unflushed(key, state),
         }
+    }
+
+    fn unflushed(&self, key: &Key, state: &ReadState) -> Option<Sequence> {
+        if sabotage::is(Fault::ShowUndurable) {
+            return None;
+        }
+        let mark = if state.holder_mark() { self.dirty.unflushed(key) } else { None };
+        if self.deletions.is_empty() {
+            return mark;
+        }
+        mark.max(self.deletions.get(&key.user).map(|deletion| deletion.record))
     }
 
     /// Whether the store has all there is to know of a key that is not being loaded.
     pub fn is_flushed(&self, key: &Key) -> bool {
         !self.dirty.contains(key) && !self.deletions.contains_key(&key.user)
+    }
+
+    /// Everything the user has up to `version` is gone, as the record says.
+    pub fn hide(&mut self, user: UserId, version: Version, record: Sequence) {
+        let deletion = Deletion { version, purged: false, record };
+        if let Some(before) = self.deletions.insert(user, deletion) {
+            self.dirty.pins.remove(before.record);
+        }
+        self.dirty.pins.add(record);
+        self.tickets.void_user(user);
+    }
+
+    /// The deletion of the user was written down anew.
+    pub fn move_up_deletion(&mut self, user: UserId, record: Sequence) {
+        if let Some(deletion) = self.deletions.get_mut(&user) {
+            self.dirty.pins.remove(deletion.record);
+            deletion.record = record;
+            self.dirty.pins.add(record);
+        }
+    }
+
+    /// The store has confirmed the deletion of the user.
+    pub fn reveal(&mut self, user: UserId) {
+        if let Some(deletion) = self.deletions.remove(&user) {
+            self.dirty.pins.remove(deletion.record);
+        }
     }
 
     /// The state of this key was deleted with its user.

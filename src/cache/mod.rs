@@ -7,6 +7,9 @@
 mod answer;
 mod book;
 mod dirty;
+mod log;
+mod pins;
+mod recovery;
 mod resident;
 mod shard;
 mod sizing;
@@ -15,6 +18,8 @@ mod ticket;
 mod write_back;
 
 pub use answer::{Access, CacheCounts, Done, Outcome, Overlay, Previous, Refusal, UserDeletion};
+pub use log::{Log, NoLog};
+pub use recovery::Full;
 pub use shard::Void;
 pub use sizing::{DIRTY_BYTES, ENTRY_BYTES, SHARD_ENTRIES, Sizing};
 pub use ticket::Ticket;
@@ -27,7 +32,7 @@ use sync::Mutex;
 
 use crate::{
     clock::Now,
-    model::{Key, ReadState, UserId, Version},
+    model::{Key, ReadState, Sequence, UserId, Version},
 };
 
 /// Keys that are looked at in one hold of a shard's lock, at most (I1).
@@ -46,9 +51,16 @@ pub struct Cache {
 impl Cache {
     /// An empty cache. No version given out before is above `last`; `seed` spreads the users.
     pub fn new(sizing: Sizing, last: Version, seed: u64) -> Self {
+        Self::with_log(sizing, last, seed, &(Arc::new(NoLog) as Arc<dyn Log>))
+    }
+
+    /// As [`Self::new`], with every change written down in `log`.
+    pub fn with_log(sizing: Sizing, last: Version, seed: u64, log: &Arc<dyn Log>) -> Self {
         let places = DirtyPlaces::new(sizing.dirty_limit);
-        let shard =
-            |index| Mutex::new(Shard::new(sizing.of_shard(index), last, Arc::clone(&places)));
+        let shard = |index| {
+            let (places, log) = (Arc::clone(&places), Arc::clone(log));
+            Mutex::new(Shard::new(sizing.of_shard(index), last, places, log))
+        };
         let shards = (0..sizing.shards).map(shard).collect();
         Self { shards, places, sizing, seed }
     }
@@ -145,20 +157,25 @@ impl Cache {
         self.with(user, |shard, _| shard.overlay(user, after, limit))
     }
 
-    /// Does away with everything the user has up to now, and returns the version of that.
+    /// Does away with everything the user has up to now, and returns the version and the record
+    /// of that.
     ///
     /// # Errors
     /// As for an update of a key that is not dirty.
-    pub fn delete_user(&self, user: UserId, now: &Now) -> Result<Version, Refusal> {
-        let version = self.with(user, |shard, _| shard.delete_user(user, now))?;
-        let deletion = UserDeletion { user, version };
+    pub fn delete_user(&self, user: UserId, now: &Now) -> Result<(Version, Sequence), Refusal> {
+        let (version, record) = self.with(user, |shard, _| shard.delete_user(user, now))?;
+        self.purge_deleted(UserDeletion { user, version });
+        Ok((version, record))
+    }
+
+    fn purge_deleted(&self, deletion: UserDeletion) {
         let mut after = None;
         loop {
-            after = self.with(user, |shard, leftovers| {
+            after = self.with(deletion.user, |shard, leftovers| {
                 shard.purge_deleted(deletion, after, KEYS_PER_HOLD_MAX, leftovers)
             });
             if after.is_none() {
-                return Ok(version);
+                return;
             }
         }
     }

@@ -8,6 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     answer::{Access, CacheCounts, Leftovers, Outcome},
     book::{Book, DirtyPlaces},
+    log::Log,
     resident::Resident,
     sizing::{ENTRY_BYTES, ShardSizing},
     ticket::Ticket,
@@ -15,6 +16,7 @@ use super::{
 use crate::{
     clock::Now,
     model::{Key, ReadState, Version},
+    sabotage::{self, Fault},
 };
 
 /// Evictions in one hold of the lock. An evicted dirty entry frees nothing yet, so a longer run of
@@ -44,11 +46,16 @@ struct Counters {
 }
 
 impl Shard {
-    pub fn new(sizing: ShardSizing, last: Version, places: Arc<DirtyPlaces>) -> Self {
+    pub fn new(
+        sizing: ShardSizing,
+        last: Version,
+        places: Arc<DirtyPlaces>,
+        log: Arc<dyn Log>,
+    ) -> Self {
         Self {
             resident: Resident::new(sizing),
             victims: HashMap::new(),
-            book: Book::new(last, places),
+            book: Book::new(last, places, log),
             sizing,
             counters: Counters::default(),
         }
@@ -98,7 +105,8 @@ impl Shard {
     ) -> Result<Vec<Outcome>, Void> {
         let key = ticket.key();
         self.purge_hidden(&key, leftovers);
-        if !self.book.tickets.redeem(ticket) || self.find(&key).is_some() {
+        let good = self.book.tickets.redeem(ticket) || sabotage::is(Fault::StaleLoad);
+        if !good || self.find(&key).is_some() {
             return Err(Void);
         }
         // Any other load of this key under way is older than what is decided here.
@@ -128,17 +136,17 @@ impl Shard {
     }
 
     /// A victim that is asked for is an entry again.
-    fn recall_victim(&mut self, key: &Key) {
+    pub(super) fn recall_victim(&mut self, key: &Key) {
         if let Some(state) = self.victims.remove(key) {
             self.book.dirty.relax(*key);
             self.resident.push(*key, state);
         }
     }
 
-    fn evict(&mut self, leftovers: &mut Leftovers) {
+    pub(super) fn evict(&mut self, leftovers: &mut Leftovers) {
         for _ in 0..EVICTIONS_PER_HOLD_MAX {
             let Some((key, state)) = self.pop_excess() else { return };
-            if state.holder_mark() {
+            if state.holder_mark() && !sabotage::is(Fault::EvictDirty) {
                 self.counters.evictions_dirty += 1;
                 self.book.dirty.hasten(key);
                 self.victims.insert(key, state);
@@ -213,6 +221,8 @@ impl Shard {
         }
         assert_eq!(marked, self.book.dirty.len(), "I3: a dirty state left memory");
         assert_eq!(extra_bytes, self.book.extra_bytes, "bytes charged");
+        let pinned = self.book.dirty.len() + self.book.deletions.len();
+        assert_eq!(self.book.dirty.pins.len(), pinned, "I9: pins");
         for (key, state) in &self.victims {
             assert!(state.holder_mark(), "{key:?} is a clean victim");
             assert!(self.resident.peek(key).is_none(), "I2: {key:?} is in two places");

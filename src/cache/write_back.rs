@@ -2,12 +2,12 @@
 
 use super::{
     answer::{Leftovers, Overlay, Refusal, UserDeletion},
-    book::Deletion,
     shard::Shard,
 };
 use crate::{
     clock::Now,
-    model::{Key, ReadState, UserId, Version},
+    model::{Key, ReadState, Sequence, UserId, Version},
+    sabotage::{self, Fault},
 };
 
 impl Shard {
@@ -51,7 +51,7 @@ impl Shard {
             return;
         }
         let current = self.find(key).map(ReadState::version);
-        if current != Some(version) {
+        if current != Some(version) && !sabotage::is(Fault::SettleAnyVersion) {
             self.book.dirty.keep_dirty(key, now_ms);
             return;
         }
@@ -66,9 +66,16 @@ impl Shard {
 
     /// The user's states that the store does not have, in key order, above `after`.
     pub fn overlay(&self, user: UserId, after: Option<Key>, limit: usize) -> Overlay {
-        let deleted_at = self.book.deletions.get(&user).map(|deletion| deletion.version);
-        let mut keys = self.book.dirty.of_user(user, after);
-        let page: Vec<Key> = keys.by_ref().take(limit).copied().collect();
+        let deletion = self.book.deletions.get(&user);
+        let deleted_at = deletion.map(|deletion| deletion.version);
+        let mut unflushed = deletion.map(|deletion| deletion.record);
+        let mut keys = self.book.dirty.records_of_user(user, after);
+        let page: Vec<Key> = keys
+            .by_ref()
+            .take(limit)
+            .inspect(|(_, record)| unflushed = unflushed.max(Some(*record)))
+            .map(|(key, _)| *key)
+            .collect();
         // Every key may be hidden by a deletion that is still being purged, so rows tell no place.
         let resume_after = page.last().copied().filter(|_| keys.next().is_some());
         let rows = page
@@ -76,12 +83,12 @@ impl Shard {
             .filter_map(|key| Some((key, self.find(&key)?.view())))
             .filter(|(key, view)| !self.book.is_hidden(key, view.version))
             .collect();
-        Overlay { rows, resume_after, version: self.book.last, deleted_at }
+        Overlay { rows, resume_after, version: self.book.last, deleted_at, unflushed }
     }
 
     /// Does away with everything the user has up to now. What is in memory is hidden at once and
     /// purged by and by; what a load under way brings is void (I5).
-    pub fn delete_user(&mut self, user: UserId, now: &Now) -> Result<Version, Refusal> {
+    pub fn delete_user(&mut self, user: UserId, now: &Now) -> Result<(Version, Sequence), Refusal> {
         let version =
             now.next_version(self.book.last, Version::ZERO).ok_or(Refusal::ClockCeiling)?;
         // A deletion takes a dirty place: it too waits in memory for the store.
@@ -91,9 +98,9 @@ impl Shard {
             return Err(why);
         }
         self.book.last = version;
-        self.book.deletions.insert(user, Deletion { version, purged: false });
-        self.book.tickets.void_user(user);
-        Ok(version)
+        let record = self.book.log.append_deletion(user, version);
+        self.book.hide(user, version, record);
+        Ok((version, record))
     }
 
     /// Frees dirty states above `after` that a deletion hides, looking at up to `limit`; returns
@@ -145,7 +152,7 @@ impl Shard {
     pub fn settle_deletion(&mut self, deletion: UserDeletion) {
         let pending = self.book.deletions.get(&deletion.user);
         if pending.is_some_and(|pending| pending.version == deletion.version) {
-            self.book.deletions.remove(&deletion.user);
+            self.book.reveal(deletion.user);
             self.book.tickets.void_user(deletion.user);
             self.book.places.release();
         }
@@ -154,11 +161,11 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
+    use std::{num::NonZeroUsize, sync::Arc};
 
     use super::*;
     use crate::{
-        cache::{Access, Sizing, book::DirtyPlaces},
+        cache::{Access, NoLog, Sizing, book::DirtyPlaces},
         model::{ChannelId, Operation},
     };
 
@@ -166,8 +173,13 @@ mod tests {
 
     fn shard_of(user: UserId, channels: u64) -> Shard {
         let sizing = Sizing::for_entries(NonZeroUsize::new(64).unwrap(), None, None);
-        let mut shard =
-            Shard::new(sizing.of_shard(0), Version::ZERO, DirtyPlaces::new(sizing.dirty_limit));
+        let log = Arc::new(NoLog);
+        let mut shard = Shard::new(
+            sizing.of_shard(0),
+            Version::ZERO,
+            DirtyPlaces::new(sizing.dirty_limit),
+            log,
+        );
         for channel in 1..=channels {
             let key = Key::channel(user, ChannelId::new(channel).unwrap());
             let ticket = shard.begin_load(key).unwrap();
@@ -188,7 +200,7 @@ mod tests {
     fn a_deletion_is_offered_once_every_dirty_state_that_it_hides_is_purged() {
         let user = UserId::new(1).unwrap();
         let mut shard = shard_of(user, 4);
-        let version = shard.delete_user(user, &NOW).unwrap();
+        let (version, _) = shard.delete_user(user, &NOW).unwrap();
         let deletion = UserDeletion { user, version };
         let mut after = None;
         for left in [2, 0] {
@@ -240,9 +252,9 @@ mod tests {
     fn a_purge_does_not_stand_for_that_of_a_newer_deletion() {
         let user = UserId::new(1).unwrap();
         let mut shard = shard_of(user, 1);
-        let older = UserDeletion { user, version: shard.delete_user(user, &NOW).unwrap() };
+        let older = UserDeletion { user, version: shard.delete_user(user, &NOW).unwrap().0 };
         let after = purge(&mut shard, older, None);
-        let newer = UserDeletion { user, version: shard.delete_user(user, &NOW).unwrap() };
+        let newer = UserDeletion { user, version: shard.delete_user(user, &NOW).unwrap().0 };
         assert_eq!(purge(&mut shard, older, after), None);
         assert_eq!(shard.deletions().count(), 0);
         assert_eq!(purge(&mut shard, newer, None), None);

@@ -33,12 +33,12 @@ fn at_the_dirty_limit_what_changes_nothing_is_answered() {
     let duplicate = scene.done(key(1, 1), &mention(10));
     assert_eq!(duplicate.outcome, Some(MentionOutcome::Duplicate));
     assert_eq!((duplicate.view, duplicate.changed), (clean.view, false));
-    assert!(!duplicate.unflushed);
+    assert_eq!(duplicate.unflushed, None);
     let retract = update(Operation::Retract { message: message(99) });
     assert!(!scene.done(key(1, 1), &retract).changed);
     let guard = Guard { version: Some(Version::ZERO), last_acked_id: None };
     let guarded = Access::Update(Update { operation: Operation::Reset, guard });
-    let mismatch = Refusal::Mismatch { view: clean.view, unflushed: false };
+    let mismatch = Refusal::Mismatch { view: clean.view, unflushed: None };
     assert_eq!(scene.access(key(1, 1), &guarded), Err(mismatch), "guards are checked first");
     assert_eq!(scene.cache.counts(0).dirty_refused, 0);
 }

@@ -11,3 +11,4 @@ mod threads;
 mod truth;
 mod users;
 mod versions;
+mod written_down;

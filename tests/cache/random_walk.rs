@@ -339,7 +339,7 @@ impl Walk {
     fn delete_user(&mut self) {
         let user = draw_user(&mut self.rng);
         let now = self.now();
-        let answer = self.cache.delete_user(user, &now);
+        let answer = self.cache.delete_user(user, &now).map(|(version, _)| version);
         self.truth.delete_user(user, &now, answer);
         if answer.is_ok() {
             self.tally.users_deleted += 1;

@@ -157,8 +157,8 @@ impl Scene {
     }
 
     pub fn delete_user(&self, id: u64) -> Result<Version, Refusal> {
-        let version = self.cache.delete_user(user(id), &self.now);
+        let answer = self.cache.delete_user(user(id), &self.now);
         self.cache.self_check();
-        version
+        answer.map(|(version, _)| version)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use readstates::{
     cache::{Access, Done, Outcome, Previous, Refusal},
     clock::Now,
-    model::{Key, ReadState, Update, UserId, Version},
+    model::{Key, ReadState, Sequence, Update, UserId, Version},
 };
 
 /// The states as they are, and which of them the store was not confirmed to have.
@@ -42,8 +42,9 @@ impl Truth {
     }
 
     /// A crash may take back a state that is dirty, or that is gone with its user (I8).
-    fn is_unflushed(&self, key: &Key) -> bool {
-        self.dirty.contains(key) || self.deletions.contains_key(&key.user)
+    fn unflushed(&self, key: &Key) -> Option<Sequence> {
+        let unflushed = self.dirty.contains(key) || self.deletions.contains_key(&key.user);
+        unflushed.then_some(Sequence::ZERO)
     }
 
     fn is_full(&self) -> bool {
@@ -63,7 +64,7 @@ impl Truth {
 
     fn update(&mut self, key: Key, update: &Update, now: &Now, given: Version) -> Outcome {
         let mut state = self.state(key);
-        let unflushed = self.is_unflushed(&key);
+        let unflushed = self.unflushed(&key);
         if update.guard.check(&state).is_err() {
             return Err(Refusal::Mismatch { view: state.view(), unflushed });
         }
@@ -83,7 +84,7 @@ impl Truth {
         let view = state.view();
         self.states.insert(key, state);
         self.dirty.insert(key);
-        Ok(Done { view, changed: true, unflushed: true, ..before })
+        Ok(Done { view, changed: true, unflushed: Some(Sequence::ZERO), ..before })
     }
 
     fn unchanged(&self, key: Key, outcome: Option<readstates::model::MentionOutcome>) -> Done {
@@ -93,7 +94,7 @@ impl Truth {
             mention_count: view.mention_count,
             marked_unread: view.marked_unread,
         };
-        Done { view, previous, changed: false, outcome, unflushed: self.is_unflushed(&key) }
+        Done { view, previous, changed: false, outcome, unflushed: self.unflushed(&key) }
     }
 
     /// Versions rise per user, whatever the wall clock does.

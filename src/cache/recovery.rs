@@ -1,0 +1,171 @@
+//! The journal's side of the cache: states come back from it as dirty ones, and what keeps old
+//! records needed is written down anew.
+
+use super::{
+    Cache, KEYS_PER_HOLD_MAX,
+    answer::{Leftovers, UserDeletion},
+    shard::Shard,
+};
+use crate::{
+    model::{Key, Operation, ReadState, Sequence, UserId, Version},
+    sabotage::{self, Fault},
+};
+
+/// All dirty places are taken: flush, then go on with the same record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl Cache {
+    /// Takes a state back from its record. Records come in the order in which they were written;
+    /// an older one than what is in memory changes nothing.
+    ///
+    /// # Errors
+    /// [`Full`], and nothing was done.
+    pub fn restore(
+        &self,
+        key: &Key,
+        state: ReadState,
+        record: Sequence,
+        now_ms: u64,
+    ) -> Result<(), Full> {
+        self.with(key.user, |shard, leftovers| shard.restore(key, state, record, now_ms, leftovers))
+    }
+
+    /// As [`Self::restore`], for the deletion of a user.
+    ///
+    /// # Errors
+    /// [`Full`], and nothing was done.
+    pub fn restore_deletion(
+        &self,
+        user: UserId,
+        version: Version,
+        record: Sequence,
+    ) -> Result<(), Full> {
+        self.with(user, |shard, _| shard.restore_deletion(user, version, record))?;
+        self.purge_deleted(UserDeletion { user, version });
+        Ok(())
+    }
+
+    /// The first record that is still needed: whatever comes before it is in the store or replaced
+    /// by a later one, if it was made before the call. `None` where nothing is dirty.
+    pub fn first_needed(&self) -> Option<Sequence> {
+        self.shards.iter().filter_map(|shard| shard.lock().book.dirty.pins.lowest()).min()
+    }
+
+    /// Writes down anew what keeps records up to `upto` needed, of the next keys of shard `index`
+    /// above `after`: up to `limit` states, at most [`KEYS_PER_HOLD_MAX`], for whose records there
+    /// must be room. Returns where to go on; `None` at the end.
+    pub fn move_up(
+        &self,
+        index: usize,
+        upto: Sequence,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Option<Key> {
+        let limit = limit.min(KEYS_PER_HOLD_MAX);
+        self.with_index(index, |shard, _| shard.move_up(upto, after, limit))
+    }
+
+    /// Writes down anew a state that the store has confirmed, unless it has changed since or its
+    /// user was deleted.
+    pub fn copy_flushed(&self, key: &Key, state: &ReadState) {
+        self.with(key.user, |shard, _| shard.copy_flushed(key, state));
+    }
+
+    /// As [`Self::move_up`], for deletions of users: of all of shard `index`, `limit` at most.
+    /// Whether there may be more.
+    pub fn move_up_deletions(&self, index: usize, upto: Sequence, limit: usize) -> bool {
+        self.with_index(index, |shard, _| shard.move_up_deletions(upto, limit))
+    }
+}
+
+impl Shard {
+    fn restore(
+        &mut self,
+        key: &Key,
+        mut state: ReadState,
+        record: Sequence,
+        now_ms: u64,
+        leftovers: &mut Leftovers,
+    ) -> Result<(), Full> {
+        let version = state.version();
+        let held = self.find(key).map(|held| (held.version(), held.holder_mark()));
+        let is_older = held.is_some_and(|(held, _)| version <= held);
+        if version == Version::ZERO || is_older || self.book.is_hidden(key, version) {
+            self.book.last = self.book.last.max(version);
+            return Ok(());
+        }
+        let is_dirty = held.is_some_and(|(_, dirty)| dirty);
+        if !is_dirty && !self.book.places.try_take() {
+            return Err(Full);
+        }
+        if sabotage::is(Fault::ReplayAdds) {
+            let count = self.find(key).map_or(0, ReadState::mention_count);
+            state.apply(&Operation::Increment { count, initial_acked_id: None });
+        }
+        self.recall_victim(key);
+        self.book.last = self.book.last.max(version);
+        self.book.tickets.void(key);
+        state.set_holder_mark(true);
+        self.book.extra_bytes += state.extra_bytes();
+        if let Some(replaced) = self.resident.push(*key, state) {
+            self.book.extra_bytes -= replaced.extra_bytes();
+            leftovers.add(replaced.into_extra());
+        }
+        self.book.dirty.insert(*key, now_ms, record);
+        self.evict(leftovers);
+        Ok(())
+    }
+
+    fn restore_deletion(
+        &mut self,
+        user: UserId,
+        version: Version,
+        record: Sequence,
+    ) -> Result<(), Full> {
+        let pending = self.book.deletions.get(&user).map(|deletion| deletion.version);
+        self.book.last = self.book.last.max(version);
+        if pending.is_some_and(|pending| version <= pending) {
+            return Ok(());
+        }
+        if pending.is_none() && !self.book.places.try_take() {
+            return Err(Full);
+        }
+        self.book.hide(user, version, record);
+        Ok(())
+    }
+
+    fn move_up(&mut self, upto: Sequence, after: Option<Key>, limit: usize) -> Option<Key> {
+        let (keys, last) = self.book.dirty.pinned_upto(upto, after, limit);
+        for key in keys {
+            let Some(state) = self.find(&key) else { continue };
+            // Behind its user's deletion it could be replayed after that was done with.
+            if self.book.is_hidden(&key, state.version()) {
+                continue;
+            }
+            let record = self.book.log.append_state(&key, state);
+            self.book.dirty.move_up(&key, record);
+        }
+        last
+    }
+
+    fn copy_flushed(&mut self, key: &Key, state: &ReadState) {
+        // Under one hold of the lock, so that no newer version of it comes before this one (I7).
+        // What is newer than a deletion of its user is needed, though that one is still pending.
+        if !self.book.dirty.contains(key) && !self.book.is_hidden(key, state.version()) {
+            self.book.log.append_state(key, state);
+        }
+    }
+
+    fn move_up_deletions(&mut self, upto: Sequence, limit: usize) -> bool {
+        let deletions = self.book.deletions.iter();
+        let needed = deletions.filter(|(_, deletion)| deletion.record <= upto).take(limit);
+        let needed: Vec<(UserId, Version)> =
+            needed.map(|(user, deletion)| (*user, deletion.version)).collect();
+        for (user, version) in &needed {
+            let record = self.book.log.append_deletion(*user, *version);
+            self.book.move_up_deletion(*user, record);
+        }
+        needed.len() == limit
+    }
+}
