@@ -25,7 +25,9 @@ use tokio::sync::watch;
 
 use crate::model::{Key, ReadState, UserId, Version};
 
-use super::{Batch, CommitNumber, CommitReport, Pending, Row, Store, StoreError, UserPage};
+use super::{
+    Batch, CommitNumber, CommitReport, Pending, Row, Store, StoreError, StoreIdentity, UserPage,
+};
 pub use options::EmbeddedOptions;
 use queue::Queue;
 use reader::Reader;
@@ -104,6 +106,10 @@ impl Store for EmbeddedStore {
 
     fn expire(&self, before: Version, limit: usize) -> Pending<'_, usize> {
         self.writes.ask(move |writer| writer.expire(before, limit))
+    }
+
+    fn identity(&self) -> Pending<'_, StoreIdentity> {
+        self.writes.ask(|writer| Ok(writer.identity()))
     }
 
     fn clock_ceiling(&self) -> Pending<'_, Version> {

@@ -9,7 +9,9 @@ use std::{future::Future, sync::Arc};
 
 use crate::model::{Key, ReadState, UserId, Version};
 
-use super::{Batch, CommitNumber, CommitReport, Pending, Row, Store, StoreError, UserPage};
+use super::{
+    Batch, CommitNumber, CommitReport, Pending, Row, Store, StoreError, StoreIdentity, UserPage,
+};
 pub use faults::{Faults, Gate, Moment};
 pub use tally::{Call, Tally};
 
@@ -100,6 +102,10 @@ impl Store for FaultStore {
 
     fn expire(&self, before: Version, limit: usize) -> Pending<'_, usize> {
         self.pass(Call::Expire, self.inner.expire(before, limit))
+    }
+
+    fn identity(&self) -> Pending<'_, StoreIdentity> {
+        self.pass(Call::Identity, self.inner.identity())
     }
 
     fn clock_ceiling(&self) -> Pending<'_, Version> {

@@ -11,17 +11,19 @@ use parking_lot::Mutex;
 use crate::model::{Key, ReadState, UserId, Version};
 
 use super::{
-    Batch, CommitNumber, CommitReport, Pending, Row, Store, StoreError, UserPage,
+    Batch, CommitNumber, CommitReport, Pending, Row, Store, StoreError, StoreIdentity, UserPage,
     user_bounds::user_bounds,
 };
 
 /// Keeps rows for as long as it, or a clone of it, lives. Nothing survives the process.
 ///
 /// Clones share their rows, so that a test can close a store, open it again and find them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MemoryStore {
     // One lock for everything: each call is one short critical section, hence one snapshot.
     shared: Arc<Mutex<Shared>>,
+    /// Drawn when it was made: a new process has another store.
+    id: u64,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +41,7 @@ struct Shared {
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        Self::default()
+        Self { shared: Arc::default(), id: rand::random_range(1..=u64::MAX) }
     }
 
     /// Makes a closed store usable again, as opening its files again would.
@@ -56,6 +58,12 @@ impl MemoryStore {
             }
             Ok(act(&mut shared))
         })
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -171,6 +179,11 @@ impl Store for MemoryStore {
 
     fn expire(&self, before: Version, limit: usize) -> Pending<'_, usize> {
         self.with(move |shared| shared.expire(before, limit))
+    }
+
+    fn identity(&self) -> Pending<'_, StoreIdentity> {
+        let id = self.id;
+        self.with(move |shared| StoreIdentity { id, commits: shared.commits })
     }
 
     fn clock_ceiling(&self) -> Pending<'_, Version> {

@@ -4,6 +4,7 @@ pub mod codec;
 mod embedded;
 mod error;
 mod fault;
+pub mod lasting;
 mod memory;
 mod row;
 mod user_bounds;
@@ -24,6 +25,15 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 /// Counts what was written to an embedded store; rises with every commit, over restarts (I11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CommitNumber(pub u64);
+
+/// Which store this is, and how much was written to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreIdentity {
+    /// Drawn at random when the store was made; never 0.
+    pub id: u64,
+    /// What was written to it so far, as [`Store::persist`] counts.
+    pub commits: CommitNumber,
+}
 
 /// Rows to be written together.
 #[derive(Debug, Default)]
@@ -72,6 +82,10 @@ pub trait Store: Send + Sync + 'static {
     /// Removes up to `limit` tombstones and marks of deleted users older than `before`; how many
     /// it removed. One that was replaced by a newer row in the meantime stays.
     fn expire(&self, before: Version, limit: usize) -> Pending<'_, usize>;
+
+    /// Which store this is, and how much was written to it: one that lost writes counts less than
+    /// [`Store::persist`] has answered.
+    fn identity(&self) -> Pending<'_, StoreIdentity>;
 
     /// The version that no version given out before may exceed; 0 in a new store.
     fn clock_ceiling(&self) -> Pending<'_, Version>;

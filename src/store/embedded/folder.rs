@@ -11,7 +11,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    lasting::{make_folder, sync_folder, sync_folders},
+};
 
 use super::version_file;
 
@@ -40,7 +43,7 @@ impl Folder {
     /// Makes the folder where there is none, and checks it where there is.
     pub(super) fn prepare(path: &Path) -> Result<Self, StoreError> {
         let folder = Self { path: path.to_owned() };
-        make_lasting(path).map_err(io_error)?;
+        make_folder(path).map_err(io_error)?;
         if folder.has_marker()? {
             folder.check_marker()?;
             folder.check_needed()?;
@@ -157,37 +160,6 @@ impl Folder {
         }
         Ok(())
     }
-}
-
-/// Makes a folder and those above it that are not there, so that they survive a power cut.
-fn make_lasting(path: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
-    fs::create_dir_all(path)?;
-    for made in missing {
-        match made.parent() {
-            // What has no parent, or one without a name, is in the folder that we are in.
-            None => {}
-            Some(parent) if parent.as_os_str().is_empty() => sync_folder(Path::new("."))?,
-            Some(parent) => sync_folder(parent)?,
-        }
-    }
-    Ok(())
-}
-
-/// Makes the names in a folder last.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// As [`sync_folder`], and in all folders below it: the engine leaves out some of them.
-fn sync_folders(path: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            sync_folders(&entry.path())?;
-        }
-    }
-    sync_folder(path)
 }
 
 fn gone(file: &Path) -> StoreError {

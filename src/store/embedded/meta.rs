@@ -8,11 +8,11 @@ use crate::{
     store::{CommitNumber, StoreError},
 };
 
-/// The format that is written.
-const FORMAT: u8 = 1;
+/// The format that is written. Format 1 is the same without the store's own number.
+const FORMAT: u8 = 2;
 
-/// The format, three numbers of 8 bytes, crc32c of all before.
-const BYTES: usize = 1 + 3 * 8 + 4;
+/// The format, four numbers of 8 bytes, crc32c of all before.
+const BYTES: usize = 1 + 4 * 8 + 4;
 
 /// What the meta row says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,16 +21,24 @@ pub(super) struct Meta {
     pub(super) clock_ceiling: Version,
     /// Every tombstone and mark that has expired was older than this.
     pub(super) expired_before: Version,
+    /// Which store this is; 0 where an earlier release made it.
+    pub(super) id: u64,
 }
 
 impl Meta {
+    /// The same with a number of its own.
+    pub(super) fn with_id(self) -> Self {
+        Self { id: rand::random_range(1..=u64::MAX), ..self }
+    }
+
     pub(super) fn encode(&self) -> [u8; BYTES] {
         let mut row = [FORMAT; BYTES];
         row[1..9].copy_from_slice(&self.commits.0.to_le_bytes());
         row[9..17].copy_from_slice(&self.clock_ceiling.as_micros().to_le_bytes());
         row[17..25].copy_from_slice(&self.expired_before.as_micros().to_le_bytes());
-        let sum = crc32c(&row[..25]);
-        row[25..].copy_from_slice(&sum.to_le_bytes());
+        row[25..33].copy_from_slice(&self.id.to_le_bytes());
+        let sum = crc32c(&row[..33]);
+        row[33..].copy_from_slice(&sum.to_le_bytes());
         row
     }
 
@@ -47,11 +55,16 @@ impl Meta {
                 "it has format {format}, and {FORMAT} is the newest known here"
             )));
         }
-        let [commits, ceiling, expired] = numbers.as_chunks().0 else { return Err(corrupt()) };
+        let (commits, ceiling, expired, id) = match numbers.as_chunks().0 {
+            [commits, ceiling, expired] if *format == 1 => (commits, ceiling, expired, &[0; 8]),
+            [commits, ceiling, expired, id] if *format == 2 => (commits, ceiling, expired, id),
+            _ => return Err(corrupt()),
+        };
         Ok(Self {
             commits: CommitNumber(u64::from_le_bytes(*commits)),
             clock_ceiling: Version::from_micros(u64::from_le_bytes(*ceiling)),
             expired_before: Version::from_micros(u64::from_le_bytes(*expired)),
+            id: u64::from_le_bytes(*id),
         })
     }
 }
@@ -65,6 +78,7 @@ mod tests {
             commits: CommitNumber(7),
             clock_ceiling: Version::from_micros(1 << 50),
             expired_before: Version::from_micros(1 << 40),
+            id: 9,
         }
     }
 
@@ -83,12 +97,20 @@ mod tests {
     }
 
     #[test]
+    fn format_1_is_read_and_has_no_number() {
+        let numbers = [7, 1 << 50, 1 << 40].map(u64::to_le_bytes).concat();
+        let body = [&[1], &numbers[..]].concat();
+        let row = [&body[..], &crc32c(&body).to_le_bytes()].concat();
+        assert_eq!(Meta::decode(&row).expect("it is read"), Meta { id: 0, ..meta() });
+    }
+
+    #[test]
     fn a_newer_format_is_refused_by_name() {
-        let body = [2, 9, 9];
+        let body = [3, 9, 9];
         let row = [&body[..], &crc32c(&body).to_le_bytes()].concat();
         let Err(StoreError::NewerFormat(message)) = Meta::decode(&row) else {
             panic!("a newer format was read");
         };
-        assert_eq!(message, "it has format 2, and 1 is the newest known here");
+        assert_eq!(message, "it has format 3, and 2 is the newest known here");
     }
 }

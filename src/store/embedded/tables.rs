@@ -78,7 +78,7 @@ impl Tables {
         folder.remove_unfinished_engine()?;
         let tables = Self::open_engine(&folder.unfinished_engine(), options)?;
         let mut batch = tables.batch(true);
-        batch.insert(&tables.tree, META, Meta::default().encode());
+        batch.insert(&tables.tree, META, Meta::default().with_id().encode());
         batch.commit()?;
         rest(&tables, options.persist_within)?;
         drop(tables);

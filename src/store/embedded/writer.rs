@@ -10,7 +10,10 @@ use fjall::{OwnedWriteBatch, PersistMode, Slice};
 
 use crate::{
     model::{UserId, Version},
-    store::{Batch, CommitNumber, CommitReport, Row, StoreError, codec, user_bounds::user_bounds},
+    store::{
+        Batch, CommitNumber, CommitReport, Row, StoreError, StoreIdentity, codec,
+        user_bounds::user_bounds,
+    },
 };
 
 use super::{
@@ -39,7 +42,17 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn open(tables: Tables, persist_within: Duration) -> Result<Self, StoreError> {
         let meta = tables.meta()?.unwrap_or_default();
-        Ok(Self { tables, meta, persist_within })
+        let mut writer = Self { tables, meta, persist_within };
+        if meta.id == 0 {
+            // An earlier release made it, which gave stores no number.
+            let batch = writer.tables.batch(true);
+            writer.write(batch, meta.with_id())?;
+        }
+        Ok(writer)
+    }
+
+    pub(super) fn identity(&self) -> StoreIdentity {
+        StoreIdentity { id: self.meta.id, commits: self.meta.commits }
     }
 
     /// An error means that no read sees any of it, nor ever will before the store is reopened: the
