@@ -3,26 +3,30 @@
 use tokio::time::Instant;
 
 use super::{
-    DIRTY_WAIT_MAX, Engine, Error, concluded,
+    DIRTY_WAIT_MAX, Durability, Engine, Error, concluded,
     user_scan::{SCAN_STEP_ROWS, UserScan},
 };
 use crate::{
     cache::Refusal,
-    model::{UserId, Version},
+    model::{Sequence, UserId},
 };
 
 impl Engine {
     /// Removes everything the user has and answers how many states that were. Returns once the
-    /// store has removed them too.
+    /// store has removed them too; where it does not take that now, but the deletion is in the
+    /// journal, they stay hidden until it does.
     ///
     /// # Errors
     /// That the store did not answer. Once the deletion has begun it is not given up.
     pub async fn delete_user(&self, user: UserId) -> Result<u32, Error> {
         let deleted = self.count_states(user).await?;
-        self.begin_deletion(user).await?;
+        let record = self.begin_deletion(user).await?;
+        if let Durability::Journal(journal) = &self.settings.durability {
+            journal.reached(record).await?;
+        }
         let flushed = self.flushed().await;
         // Where the pass did not write everything, that may be others' rows.
-        if self.cache.is_deletion_pending(user) {
+        if self.cache.is_deletion_pending(user) && !self.settings.durability.is_journal() {
             flushed?;
         }
         Ok(deleted)
@@ -38,15 +42,17 @@ impl Engine {
         Ok(count)
     }
 
-    async fn begin_deletion(&self, user: UserId) -> Result<Version, Error> {
+    async fn begin_deletion(&self, user: UserId) -> Result<Sequence, Error> {
         let deadline = Instant::now() + DIRTY_WAIT_MAX;
         loop {
+            let room = self.settings.durability.room(1).await?;
             let refusal = match self.cache.delete_user(user, &self.clock.now()) {
-                Ok(version) => return Ok(version),
+                Ok((_, record)) => return Ok(record),
                 Err(refusal) => refusal,
             };
+            drop(room);
             if refusal != Refusal::DirtyLimit || !self.place_freed(deadline).await {
-                self.counted(concluded(Err(refusal)).into_result())?;
+                self.counted(concluded(Err(refusal)).result)?;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Why a verb was not done.
 
-use crate::{model::View, store::StoreError};
+use crate::{journal::JournalError, model::View, store::StoreError};
 
 /// A verb was not done, or its outcome cannot be shown yet. Nothing was acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -29,6 +29,12 @@ pub enum Error {
     /// What the store holds of this state is damaged.
     #[error("{0}")]
     Corrupt(StoreError),
+    /// The journal could not be written; the server is about to end. The outcome is unknown.
+    #[error("the journal could not be written, the server ends: {0}")]
+    JournalFailed(String),
+    /// The journal has no room on its disk. Nothing was changed.
+    #[error("{0}")]
+    DiskFull(String),
     /// The store did not take the change in time; it is still in memory and goes on trying.
     #[error("the store did not take the change")]
     NotDurable,
@@ -43,6 +49,8 @@ impl Error {
             | Self::TooManyLoads
             | Self::Draining
             | Self::Store(_)
+            | Self::JournalFailed(_)
+            | Self::DiskFull(_)
             | Self::NotDurable => true,
         }
     }
@@ -53,6 +61,16 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Corrupt(_) => Self::Corrupt(error),
             _ => Self::Store(error),
+        }
+    }
+}
+
+impl From<JournalError> for Error {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::DiskFull { .. } => Self::DiskFull(error.to_string()),
+            JournalError::Closed => Self::Draining,
+            _ => Self::JournalFailed(error.to_string()),
         }
     }
 }

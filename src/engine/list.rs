@@ -1,7 +1,7 @@
 //! `List`: all states of a user, or what changed since a version, page by page.
 
 use super::{
-    Durability, Engine, Error,
+    Engine, Error,
     page_token::PageToken,
     user_scan::{SCAN_STEP_ROWS, Step, UserScan},
 };
@@ -52,11 +52,11 @@ impl Engine {
         let mut scan = UserScan::new(self, query.user, after, step_rows(&query));
         let mut rows = Vec::new();
         let mut looked_at = 0;
-        let mut unflushed = false;
+        let mut unflushed = None;
         let mut more = false;
         while let Some(step) = scan.step().await? {
             let token = token.get_or_insert_with(|| self.first_token(&query, &step));
-            unflushed |= step.unflushed;
+            unflushed = unflushed.max(step.unflushed);
             looked_at += step.rows.len();
             more = take_page(&query, token, step.rows, &mut rows);
             if more || looked_at >= ROWS_PER_CALL_MAX {
@@ -64,8 +64,8 @@ impl Engine {
                 break;
             }
         }
-        if self.settings.durability == Durability::Store && unflushed {
-            self.flushed().await?;
+        if let Some(record) = unflushed {
+            self.secured(record).await?;
         }
         let token = token.ok_or(Error::InvalidPageToken)?;
         let next_page_token = if more { token.encode(&query) } else { String::new() };

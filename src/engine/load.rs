@@ -8,10 +8,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::Error;
+use super::{Durability, EngineSettings, Error, breaker::Breaker};
 use crate::{
-    cache::{Access, Cache, Outcome, Ticket},
+    cache::{Access, Cache, KEYS_PER_HOLD_MAX, Outcome, Ticket},
     clock::Clock,
+    journal::Reservation,
     metrics::{Metrics, StoreOperation},
     model::{Key, ReadState},
     store::{Store, StoreError},
@@ -37,6 +38,8 @@ struct Shared {
     store: Arc<dyn Store>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    durability: Durability,
+    breaker: Arc<Breaker>,
     /// Keys being loaded, with all who wait for each. Never held together with a shard's lock.
     flights: Mutex<HashMap<Key, Vec<Waiter>>>,
     /// Bounds the loads that the store sees at once.
@@ -57,11 +60,14 @@ impl Loader {
         store: Arc<dyn Store>,
         clock: Clock,
         metrics: Arc<Metrics>,
-        concurrent_loads: usize,
+        breaker: Arc<Breaker>,
+        settings: &EngineSettings,
     ) -> Self {
         let flights = Mutex::default();
-        let permits = Semaphore::new(concurrent_loads.max(1));
-        Self { shared: Arc::new(Shared { cache, store, clock, metrics, flights, permits }) }
+        let permits = Semaphore::new(settings.concurrent_loads.max(1));
+        let durability = settings.durability.clone();
+        let shared = Shared { cache, store, clock, metrics, durability, breaker, flights, permits };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Loads `key` and does `access` on what comes, before anybody else can see it.
@@ -113,6 +119,19 @@ pub(super) async fn landed(loading: Loading) -> Result<Outcome, Error> {
     loading.await.unwrap_or(Err(Error::Store(StoreError::Closed)))
 }
 
+/// How many of those who wait first need no more than so many records, and fit in one hold of the
+/// lock.
+fn waiters_within(waiting: &[Waiter], records: usize) -> usize {
+    let mut left = records;
+    let fits = |waiter: &&Waiter| {
+        let needed = waiter.access.records();
+        let fits = needed <= left;
+        left = left.saturating_sub(needed);
+        fits
+    };
+    waiting.iter().take(KEYS_PER_HOLD_MAX).take_while(fits).count()
+}
+
 impl Shared {
     async fn fly(&self, mut keys: Vec<Key>) {
         let Ok(Ok(_permit)) = timeout(LOAD_DEADLINE, self.permits.acquire()).await else {
@@ -137,16 +156,21 @@ impl Shared {
         for key in keys {
             match self.cache.begin_load(key) {
                 Some(ticket) => tickets.push(ticket),
-                None => again.extend(self.serve_present(key)),
+                None => again.extend(self.serve_present(key).await),
             }
         }
         if tickets.is_empty() {
             return again;
         }
-        match self.read(&tickets).await {
+        let states = match self.breaker.admit() {
+            Ok(()) => self.read(&tickets).await,
+            Err(error) => Err(error),
+        };
+        match states {
             Ok(states) => {
-                let arrivals = tickets.into_iter().zip(states);
-                again.extend(arrivals.filter_map(|(ticket, state)| self.arrive(ticket, state)));
+                for (ticket, state) in tickets.into_iter().zip(states) {
+                    again.extend(self.arrive(ticket, state).await);
+                }
             }
             Err(error) => self.give_up(tickets, &error.into()),
         }
@@ -162,7 +186,9 @@ impl Shared {
             let keys = tickets.iter().map(Ticket::key).collect();
             (StoreOperation::LoadMany, timeout(LOAD_DEADLINE, self.store.load_many(keys)).await)
         };
+        let in_time = read.is_ok();
         let states = read.unwrap_or_else(|_| Err(late()));
+        self.breaker.record(states.as_ref().err(), in_time);
         self.metrics.store.record(
             operation,
             started.elapsed(),
@@ -175,25 +201,26 @@ impl Shared {
         Ok(vec![self.store.load(key).await?])
     }
 
-    /// Admits what came and does what waits for it; returns the key where the ticket was void.
-    fn arrive(&self, ticket: Ticket, state: Option<ReadState>) -> Option<Key> {
+    /// Admits what came and does what waits for it; returns the key where the ticket was void, or
+    /// more waits for it than one hold of the lock may serve (I1).
+    async fn arrive(&self, ticket: Ticket, state: Option<ReadState>) -> Option<Key> {
         let key = ticket.key();
-        let waiters = self.flights.lock().remove(&key).unwrap_or_default();
+        let (waiters, _room) = self.take_waiters(&key).await;
         let accesses: Vec<Access> = waiters.iter().map(|waiter| waiter.access).collect();
         match self.cache.admit(ticket, state, &accesses, &self.clock.now()) {
             Ok(outcomes) => {
                 for (waiter, outcome) in waiters.into_iter().zip(outcomes) {
                     let _ = waiter.answer.send(Ok(outcome));
                 }
-                None
+                self.unserved(key)
             }
             Err(_) => self.wait_again(key, waiters),
         }
     }
 
     /// The state came into memory by another way. It may leave it again before all were served.
-    fn serve_present(&self, key: Key) -> Option<Key> {
-        let waiters = self.flights.lock().remove(&key).unwrap_or_default();
+    async fn serve_present(&self, key: Key) -> Option<Key> {
+        let (waiters, _room) = self.take_waiters(&key).await;
         let now = self.clock.now();
         let mut unserved = Vec::new();
         for waiter in waiters {
@@ -209,18 +236,48 @@ impl Shared {
         self.wait_again(key, unserved)
     }
 
-    /// Puts waiters back; returns the key where no other load of it will serve them.
-    fn wait_again(&self, key: Key, waiters: Vec<Waiter>) -> Option<Key> {
-        if waiters.is_empty() {
-            return None;
-        }
+    /// Takes those who waited longest for `key`, and room in the journal for what they ask for.
+    /// Where there is none to be had, those who want changes are told so.
+    async fn take_waiters(&self, key: &Key) -> (Vec<Waiter>, Option<Reservation>) {
+        let records: usize = {
+            let flights = self.flights.lock();
+            let waiters = flights.get(key).into_iter().flatten().take(KEYS_PER_HOLD_MAX);
+            waiters.map(|waiter| waiter.access.records()).sum()
+        };
+        let records = records.min(self.durability.records_max());
+        let room = self.durability.room(records).await;
         let mut flights = self.flights.lock();
-        if let Some(others) = flights.get_mut(&key) {
-            others.extend(waiters);
-            return None;
+        let Some(waiting) = flights.get_mut(key) else { return (Vec::new(), None) };
+        let count = waiters_within(waiting, records);
+        let waiters: Vec<Waiter> = waiting.drain(..count).collect();
+        if waiting.is_empty() {
+            flights.remove(key);
         }
-        flights.insert(key, waiters);
-        Some(key)
+        drop(flights);
+        let error = match room {
+            Ok(room) => return (waiters, room),
+            Err(error) => error,
+        };
+        let (refused, readers): (Vec<Waiter>, Vec<Waiter>) =
+            waiters.into_iter().partition(|waiter| waiter.access.records() > 0);
+        for waiter in refused {
+            let _ = waiter.answer.send(Err(error.clone()));
+        }
+        (readers, None)
+    }
+
+    /// Puts waiters back; returns the key where anybody waits for it.
+    fn wait_again(&self, key: Key, waiters: Vec<Waiter>) -> Option<Key> {
+        if !waiters.is_empty() {
+            self.flights.lock().entry(key).or_default().extend(waiters);
+        }
+        self.unserved(key)
+    }
+
+    /// The key where anybody waits for it. A flight that was begun meanwhile may serve them too:
+    /// one of both then finds nobody.
+    fn unserved(&self, key: Key) -> Option<Key> {
+        self.flights.lock().contains_key(&key).then_some(key)
     }
 
     fn give_up(&self, tickets: Vec<Ticket>, error: &Error) {

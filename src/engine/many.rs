@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
-use super::{Concluded, DIRTY_WAIT_MAX, Durability, Engine, Error, concluded, load::landed};
+use super::{Concluded, DIRTY_WAIT_MAX, Engine, Error, concluded, load::landed};
 use crate::{
     cache::{Access, Done, KEYS_PER_HOLD_MAX, Outcome, Refusal},
     model::{Key, UserId},
@@ -61,10 +61,23 @@ impl Engine {
         let mut delayed = Vec::new();
         let mut waiting = HashSet::new();
         let mut now = self.clock.now();
+        let mut room = Ok(None);
+        let per_hold = KEYS_PER_HOLD_MAX.min(self.settings.durability.records_max());
         for (place, (key, access)) in accesses.iter().enumerate() {
-            if place % KEYS_PER_HOLD_MAX == KEYS_PER_HOLD_MAX - 1 {
-                tokio::task::yield_now().await;
-                now = self.clock.now();
+            if place % per_hold == 0 {
+                if place > 0 {
+                    // Between two holds, others on this runtime get their turn (I1).
+                    tokio::task::yield_now().await;
+                    now = self.clock.now();
+                }
+                let next = accesses[place..].iter().take(per_hold);
+                drop(room);
+                let records = next.map(|(_, access)| access.records()).sum();
+                room = self.settings.durability.room(records).await;
+            }
+            if let (Err(error), Access::Update(_)) = (&room, access) {
+                outcomes.push(Some(Err(error.clone())));
+                continue;
             }
             let behind =
                 order == Order::PerUser && !waiting.is_empty() && waiting.contains(&key.user);
@@ -150,8 +163,8 @@ impl Engine {
                 None => self.attempt(key, access, deadline).await,
                 // Not again for each of ten thousand: what is in memory is done, the rest is not.
                 Some(error) => {
-                    let present = self.cache.access(&key, &access, &self.clock.now());
-                    present.ok_or_else(|| Error::clone(error))
+                    let present = self.access(&key, &access).await;
+                    present.and_then(|present| present.ok_or_else(|| Error::clone(error)))
                 }
             };
             if let Err(error @ (Error::Store(_) | Error::TooManyLoads)) = &outcome {
@@ -166,23 +179,19 @@ impl Engine {
         &self,
         outcomes: impl Iterator<Item = (Key, Result<Outcome, Error>)>,
     ) -> Vec<Result<Done, Error>> {
-        let outcomes: Vec<(Key, Result<Concluded, Error>)> =
+        let outcomes: Vec<(Key, Result<Concluded<Done>, Error>)> =
             outcomes.map(|(key, outcome)| (key, outcome.map(concluded))).collect();
-        let unflushed = outcomes
-            .iter()
-            .filter_map(|(_, outcome)| outcome.as_ref().ok())
-            .any(Concluded::is_unflushed);
-        let durable = if self.settings.durability == Durability::Store && unflushed {
-            self.flushed().await
-        } else {
-            Ok(())
+        let known = outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().ok());
+        let secured = match known.filter_map(|concluded| concluded.unflushed).max() {
+            Some(record) => self.secured(record).await,
+            None => Ok(()),
         };
-        let conclude = |(key, outcome): (Key, Result<Concluded, Error>)| {
+        let conclude = |(key, outcome): (Key, Result<Concluded<Done>, Error>)| {
             let outcome = outcome?;
-            if outcome.is_unflushed() {
-                self.confirmed(&key, durable.clone())?;
+            if outcome.unflushed.is_some() {
+                self.confirmed(&key, secured.clone())?;
             }
-            outcome.into_result()
+            outcome.result
         };
         outcomes.into_iter().map(|outcome| self.counted(conclude(outcome))).collect()
     }

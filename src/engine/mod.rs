@@ -1,8 +1,10 @@
 //! The verbs: a hit is answered from memory, a miss is loaded once for all who ask, and a list is
 //! the store overlaid with what it does not have yet.
 
+mod breaker;
 mod bulk_ack;
 mod delete_user;
+mod durability;
 mod error;
 mod list;
 mod load;
@@ -14,11 +16,13 @@ mod user_scan;
 use std::{sync::Arc, time::Duration};
 
 pub use crate::cache::{Access, Done};
+pub use durability::Durability;
 pub use error::Error;
 pub use list::{ListPage, ListQuery};
 pub use many::Order;
 pub use summary::Summary;
 
+use breaker::Breaker;
 use load::Loader;
 use tokio::time::{Instant, timeout_at};
 
@@ -27,24 +31,15 @@ use crate::{
     clock::Clock,
     flush::Rounds,
     metrics::Metrics,
-    model::{Key, Update, Version},
+    model::{Key, Sequence, Update, Version},
     store::{Store, StoreError},
 };
 
 /// How long a call waits for a place among the dirty states while the store takes them.
 const DIRTY_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// What an acknowledgement means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// The change is in memory; the store has it within the flush delay.
-    Memory,
-    /// The store has committed the change.
-    Store,
-}
-
 /// Bounds of the engine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct EngineSettings {
     /// What an acknowledgement means.
     pub durability: Durability,
@@ -61,6 +56,7 @@ pub struct Engine {
     clock: Clock,
     rounds: Rounds,
     loader: Loader,
+    breaker: Arc<Breaker>,
     metrics: Arc<Metrics>,
     settings: EngineSettings,
 }
@@ -75,14 +71,16 @@ impl Engine {
         metrics: Arc<Metrics>,
         settings: EngineSettings,
     ) -> Self {
+        let breaker = Arc::new(Breaker::default());
         let loader = Loader::new(
             Arc::clone(&cache),
             Arc::clone(&store),
             clock.clone(),
             Arc::clone(&metrics),
-            settings.concurrent_loads,
+            Arc::clone(&breaker),
+            &settings,
         );
-        Self { cache, store, clock, rounds, loader, metrics, settings }
+        Self { cache, store, clock, rounds, loader, breaker, metrics, settings }
     }
 
     /// Does an update on one state.
@@ -106,7 +104,7 @@ impl Engine {
 
     async fn answer(&self, key: Key, outcome: Result<Outcome, Error>) -> Result<Done, Error> {
         self.counted(match outcome {
-            Ok(outcome) => self.when_durable(key, outcome).await,
+            Ok(outcome) => self.when_durable(key, concluded(outcome)).await,
             Err(error) => Err(error),
         })
     }
@@ -115,6 +113,7 @@ impl Engine {
     fn counted(&self, result: Result<Done, Error>) -> Result<Done, Error> {
         match result {
             Err(Error::DirtyLimit) => self.metrics.rejections.dirty_limit.inc(),
+            Err(Error::DiskFull(_)) => self.metrics.rejections.disk_full.inc(),
             Err(Error::TooManyLoads) => self.metrics.rejections.too_many_requests.inc(),
             _ => {}
         }
@@ -125,7 +124,7 @@ impl Engine {
     /// while the store takes them.
     async fn attempt(&self, key: Key, access: Access, deadline: Instant) -> Result<Outcome, Error> {
         loop {
-            let outcome = match self.cache.access(&key, &access, &self.clock.now()) {
+            let outcome = match self.access(&key, &access).await? {
                 Some(outcome) => outcome,
                 None => self.loader.access(key, access).await?,
             };
@@ -134,6 +133,12 @@ impl Engine {
                 return Ok(outcome);
             }
         }
+    }
+
+    /// Does what is asked of a state in memory; `None` where it is not there.
+    async fn access(&self, key: &Key, access: &Access) -> Result<Option<Outcome>, Error> {
+        let _room = self.settings.durability.room(access.records()).await?;
+        Ok(self.cache.access(key, access, &self.clock.now()))
     }
 
     /// Waits for the flusher where that is likely to free places; whether it did.
@@ -156,25 +161,6 @@ impl Engine {
         }
     }
 
-    /// Shows an outcome once a crash cannot take it back (I8), as far as the durability asks.
-    async fn when_durable(&self, key: Key, outcome: Outcome) -> Result<Done, Error> {
-        let concluded = concluded(outcome);
-        if self.settings.durability == Durability::Store && concluded.is_unflushed() {
-            let flushed = self.flushed().await;
-            self.confirmed(&key, flushed)?;
-        }
-        concluded.into_result()
-    }
-
-    /// What a pass that failed means for `key`: nothing, where it is others that were not written.
-    fn confirmed(&self, key: &Key, flushed: Result<(), Error>) -> Result<(), Error> {
-        flushed.or_else(|error| if self.cache.is_flushed(key) { Ok(()) } else { Err(error) })
-    }
-
-    async fn flushed(&self) -> Result<(), Error> {
-        self.rounds.flushed().await.map_err(|_| Error::NotDurable)
-    }
-
     /// Versions older than this one may miss tombstones that have expired.
     fn delta_horizon(&self) -> Version {
         let ttl_us = self.settings.tombstone_ttl_ms.saturating_mul(1000);
@@ -182,34 +168,24 @@ impl Engine {
     }
 }
 
-/// An outcome with whether the store has what it was derived from.
-struct Concluded {
-    result: Result<Done, Error>,
-    unflushed: bool,
+/// A result with the record of what it was derived from, where the store does not have that.
+struct Concluded<T> {
+    result: Result<T, Error>,
+    unflushed: Option<Sequence>,
 }
 
-impl Concluded {
-    fn is_unflushed(&self) -> bool {
-        self.unflushed
-    }
-
-    fn into_result(self) -> Result<Done, Error> {
-        self.result
-    }
-}
-
-fn concluded(outcome: Outcome) -> Concluded {
+fn concluded(outcome: Outcome) -> Concluded<Done> {
     match outcome {
         Ok(done) => Concluded { unflushed: done.unflushed, result: Ok(done) },
         Err(Refusal::Mismatch { view, unflushed }) => {
             Concluded { result: Err(Error::Mismatch(view)), unflushed }
         }
-        Err(Refusal::DirtyLimit) => Concluded { result: Err(Error::DirtyLimit), unflushed: false },
-        Err(Refusal::Closed) => Concluded { result: Err(Error::Draining), unflushed: false },
+        Err(Refusal::DirtyLimit) => Concluded { result: Err(Error::DirtyLimit), unflushed: None },
+        Err(Refusal::Closed) => Concluded { result: Err(Error::Draining), unflushed: None },
         Err(Refusal::ClockCeiling) => {
             let why = "it has not taken the clock's ceiling for long".to_owned();
             let result = Err(Error::Store(StoreError::Unavailable(why)));
-            Concluded { result, unflushed: false }
+            Concluded { result, unflushed: None }
         }
     }
 }

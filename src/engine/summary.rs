@@ -1,7 +1,7 @@
 //! `GetSummary`: the badge of a user, counted anew from all of the user's channels.
 
 use super::{
-    Durability, Engine, Error,
+    Engine, Error,
     user_scan::{SCAN_STEP_ROWS, UserScan},
 };
 use crate::model::{Kind, UserId, Version};
@@ -26,14 +26,14 @@ impl Engine {
     /// That the store did not answer.
     pub async fn summary(&self, user: UserId) -> Result<Summary, Error> {
         let mut summary = Summary::default();
-        let mut unflushed = false;
+        let mut unflushed = None;
         let mut scan = UserScan::new(self, user, None, SCAN_STEP_ROWS);
         let mut first = true;
         while let Some(step) = scan.step().await? {
             if std::mem::take(&mut first) {
                 summary.version = step.version;
             }
-            unflushed |= step.unflushed;
+            unflushed = unflushed.max(step.unflushed);
             let channels = step.rows.iter().filter(|(key, _)| key.kind == Kind::Channel);
             for (_, view) in channels {
                 summary.mention_count = summary.mention_count.saturating_add(view.mention_count);
@@ -41,8 +41,8 @@ impl Engine {
                 summary.channels_marked_unread += u32::from(view.marked_unread);
             }
         }
-        if self.settings.durability == Durability::Store && unflushed {
-            self.flushed().await?;
+        if let Some(record) = unflushed {
+            self.secured(record).await?;
         }
         Ok(summary)
     }

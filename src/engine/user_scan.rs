@@ -11,7 +11,7 @@ use super::{
 use crate::{
     cache::Overlay,
     metrics::StoreOperation,
-    model::{Key, UserId, Version, View},
+    model::{Key, Sequence, UserId, Version, View},
     store::{Row, StoreError},
 };
 
@@ -40,8 +40,9 @@ pub(super) struct Step {
     pub deleted_at: Option<Version>,
     /// Deletions older than this may have been forgotten.
     pub expired_before: Version,
-    /// Some of the rows, or that the user was deleted, are not in the store yet (I8).
-    pub unflushed: bool,
+    /// Where some of the rows, or that the user was deleted, are not in the store yet: the newest
+    /// record of that (I8).
+    pub unflushed: Option<Sequence>,
 }
 
 impl<'a> UserScan<'a> {
@@ -53,9 +54,13 @@ impl<'a> UserScan<'a> {
     pub async fn step(&mut self) -> Result<Option<Step>, Error> {
         let Some(after) = self.next else { return Ok(None) };
         let overlay = self.overlay(after).await;
+        self.engine.breaker.admit()?;
         let started = Instant::now();
         let page = self.engine.store.load_user(self.user, after, self.step_rows);
-        let page = timeout(LOAD_DEADLINE, page).await.unwrap_or_else(|_| Err(late()));
+        let page = timeout(LOAD_DEADLINE, page).await;
+        let in_time = page.is_ok();
+        let page = page.unwrap_or_else(|_| Err(late()));
+        self.engine.breaker.record(page.as_ref().err(), in_time);
         let metrics = &self.engine.metrics.store;
         metrics.record(
             StoreOperation::LoadUser,
@@ -71,7 +76,7 @@ impl<'a> UserScan<'a> {
         self.next = end.map(Some);
         let deleted_at = overlay.deleted_at.max(page.deleted_at);
         Ok(Some(Step {
-            unflushed: !overlay.rows.is_empty() || overlay.deleted_at.is_some(),
+            unflushed: overlay.unflushed,
             version: overlay.version,
             deleted_at,
             expired_before: page.expired_before,
@@ -88,6 +93,7 @@ impl<'a> UserScan<'a> {
             let room = self.step_rows - whole.rows.len();
             let part = cache.overlay(self.user, Some(last), room);
             whole.rows.extend(part.rows);
+            whole.unflushed = whole.unflushed.max(part.unflushed);
             whole.resume_after = part.resume_after;
         }
         whole

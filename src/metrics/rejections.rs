@@ -11,6 +11,8 @@ pub struct RejectionMetrics {
     pub too_many_requests: IntCounter,
     /// Too many states wait to be written.
     pub dirty_limit: IntCounter,
+    /// The journal's disk is full.
+    pub disk_full: IntCounter,
     /// The server is shutting down.
     pub draining: IntCounter,
     /// A watcher did not read.
@@ -29,6 +31,7 @@ impl RejectionMetrics {
         Ok(Self {
             too_many_requests: reason("too_many_requests")?,
             dirty_limit: reason("dirty_limit")?,
+            disk_full: reason("disk_full")?,
             draining: reason("draining")?,
             slow_consumer: reason("slow_consumer")?,
         })

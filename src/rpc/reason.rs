@@ -20,6 +20,8 @@ pub(super) enum Reason {
     DirtyLimit,
     TooManyRequests,
     StoreUnavailable,
+    JournalFailed,
+    DiskFull,
     Draining,
     StoreCorrupt,
     Deadline,
@@ -46,6 +48,8 @@ impl Reason {
             Self::DirtyLimit => "DIRTY_LIMIT",
             Self::TooManyRequests => "TOO_MANY_REQUESTS",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
+            Self::JournalFailed => "JOURNAL_FAILED",
+            Self::DiskFull => "DISK_FULL",
             Self::Draining => "DRAINING",
             Self::StoreCorrupt => "STORE_CORRUPT",
             Self::Deadline => "DEADLINE",
@@ -67,10 +71,10 @@ impl Reason {
             | Self::MalformedRequest => Code::InvalidArgument,
             Self::ReadStateNotFound | Self::UnknownService => Code::NotFound,
             Self::VersionMismatch => Code::Aborted,
-            Self::MessageTooLarge | Self::DirtyLimit | Self::TooManyRequests => {
+            Self::MessageTooLarge | Self::DirtyLimit | Self::TooManyRequests | Self::DiskFull => {
                 Code::ResourceExhausted
             }
-            Self::StoreUnavailable | Self::Draining => Code::Unavailable,
+            Self::StoreUnavailable | Self::JournalFailed | Self::Draining => Code::Unavailable,
             Self::StoreCorrupt => Code::DataLoss,
             Self::Deadline => Code::DeadlineExceeded,
             Self::Unimplemented => Code::Unimplemented,

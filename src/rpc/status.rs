@@ -66,6 +66,8 @@ impl Failure {
             Reason::DirtyLimit
             | Reason::TooManyRequests
             | Reason::StoreUnavailable
+            | Reason::JournalFailed
+            | Reason::DiskFull
             | Reason::Draining => Some(RETRY_AFTER),
             _ => None,
         }
@@ -101,6 +103,8 @@ impl From<Error> for Failure {
             Error::TooManyLoads => Reason::TooManyRequests,
             Error::Draining => Reason::Draining,
             Error::Corrupt(_) => Reason::StoreCorrupt,
+            Error::JournalFailed(_) => Reason::JournalFailed,
+            Error::DiskFull(_) => Reason::DiskFull,
             Error::Store(_) | Error::NotDurable => Reason::StoreUnavailable,
         };
         let current_version = match &error {
