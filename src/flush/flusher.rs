@@ -7,10 +7,13 @@ use tracing::{info, warn};
 use crate::{
     cache::{Cache, KEYS_PER_HOLD_MAX, UserDeletion},
     clock::Clock,
+    journal::{Journal, JournalError},
     metrics::{Metrics, StoreOperation},
     model::{Key, ReadState, Version},
-    store::{Batch, CommitReport, Row, Store, StoreError},
+    store::{Batch, CommitNumber, CommitReport, Row, Store, StoreError},
 };
+
+use super::journaled::{Journaled, JournaledError};
 
 /// Rows that are looked at in one step of deleting a user.
 const DELETION_STEP_ROWS: usize = 1024;
@@ -28,6 +31,9 @@ pub struct FlushSettings {
     pub batch_rows: usize,
     /// Milliseconds that tombstones and marks of deleted users are kept.
     pub tombstone_ttl_ms: u64,
+    /// Milliseconds from a commit to the moment when the store has persisted it and the journal
+    /// may forget it.
+    pub persist_after_ms: u64,
 }
 
 /// What a pass takes.
@@ -69,6 +75,7 @@ pub struct Flusher {
     clock: Clock,
     metrics: Arc<Metrics>,
     settings: FlushSettings,
+    journaled: Option<Journaled>,
 }
 
 impl Flusher {
@@ -81,7 +88,20 @@ impl Flusher {
         settings: FlushSettings,
     ) -> Self {
         let settings = FlushSettings { batch_rows: settings.batch_rows.max(1), ..settings };
-        Self { cache, store, clock, metrics, settings }
+        Self { cache, store, clock, metrics, settings, journaled: None }
+    }
+
+    /// Commits only what is durable in `journal`, and lets go what the journal needs no more.
+    /// `commits` is what the store had persisted, as the journal knows it.
+    pub fn with_journal(mut self, journal: Journal, commits: CommitNumber) -> Self {
+        self.journaled = Some(Journaled::new(journal, commits));
+        self
+    }
+
+    /// While the records of the journal come back into the cache it lets nothing go: what is still
+    /// to come is in no dirty state yet.
+    pub fn set_replaying(&self, replaying: bool) {
+        self.journaled.iter().for_each(|journaled| journaled.set_replaying(replaying));
     }
 
     /// Half of the dirty places are taken: what is not due yet has to go too, or updates are
@@ -151,9 +171,16 @@ impl Flusher {
         }
         let keys: Vec<(Key, Version)> =
             rows.iter().map(|(key, state)| (*key, state.version())).collect();
-        let rows = rows.drain(..).map(|(key, state)| Row { key, state }).collect();
+        let rows: Vec<Row> = rows.drain(..).map(|(key, state)| Row { key, state }).collect();
+        if !self.may_commit().await {
+            self.put_back(&keys);
+            return PassEnd::Failed;
+        }
+        let kept = self.journaled.as_ref().map(|_| rows.clone());
         let started = Instant::now();
-        let result = self.store.commit(Batch { rows, durable: true }).await;
+        // Beside a journal nothing rests on the store's own log before it has persisted.
+        let durable = self.journaled.is_none();
+        let result = self.store.commit(Batch { rows, durable }).await;
         self.metrics.store.record(
             StoreOperation::Commit,
             started.elapsed(),
@@ -163,6 +190,7 @@ impl Flusher {
         match result {
             Ok(report) => {
                 self.metrics.flush.batches.inc();
+                self.keep(kept, &report);
                 self.settle(&keys, report, refused);
                 PassEnd::Done
             }
@@ -200,6 +228,68 @@ impl Flusher {
         }
     }
 
+    /// Returns once everything that was changed until now is durable, where there is a journal.
+    async fn durable(&self) -> Result<(), JournalError> {
+        match &self.journaled {
+            Some(journaled) => journaled.durable().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers what the store has confirmed but perhaps not persisted.
+    fn keep(&self, rows: Option<Vec<Row>>, report: &CommitReport) {
+        if let (Some(journaled), Some(rows)) = (&self.journaled, rows) {
+            journaled.keep(rows, report, self.clock.elapsed_ms());
+        }
+    }
+
+    /// Whether what was collected may be committed: once it is durable in the journal (I8), and
+    /// while the store persists what it got before.
+    async fn may_commit(&self) -> bool {
+        if let Err(error) = self.durable().await {
+            warn!(%error, "not in the journal; nothing is committed");
+            return false;
+        }
+        let full = self.journaled.as_ref().is_some_and(Journaled::is_full);
+        !full || self.persist().await == PassEnd::Done
+    }
+
+    /// Makes the store persist what it confirmed, if that is due, and lets the journal go that far.
+    /// Where the journal stays longer than it may be all the same, writes down anew what it is
+    /// still needed for.
+    pub async fn tend_journal(&self) -> PassEnd {
+        let Some(journaled) = &self.journaled else { return PassEnd::Done };
+        let now_ms = self.clock.elapsed_ms();
+        let crowded = journaled.wants_checkpoint();
+        let mut end = PassEnd::Done;
+        if crowded || journaled.is_due(now_ms, self.settings.persist_after_ms) {
+            end = self.persist().await;
+        }
+        if crowded && journaled.wants_checkpoint() {
+            end = end.max(self.checkpoint().await);
+        }
+        end
+    }
+
+    /// Makes the store persist everything that it confirmed, and lets the journal go that far.
+    pub async fn persist(&self) -> PassEnd {
+        let Some(journaled) = &self.journaled else { return PassEnd::Done };
+        let started = Instant::now();
+        let persisted = journaled.persist(&self.cache, self.store.as_ref()).await;
+        let error_kind = match &persisted {
+            Err(JournaledError::Store(error)) => Some(error.kind()),
+            _ => None,
+        };
+        self.metrics.store.record(StoreOperation::Persist, started.elapsed(), error_kind);
+        ended(persisted, "the journal keeps what the store has not persisted")
+    }
+
+    /// Writes down anew what old records are needed for, and lets those go.
+    pub async fn checkpoint(&self) -> PassEnd {
+        let Some(journaled) = &self.journaled else { return PassEnd::Done };
+        ended(journaled.checkpoint(&self.cache).await, "the journal stays as long as it is")
+    }
+
     /// Makes rows that were not written wait for the next pass; whether there are any.
     fn put_back(&self, keys: &[(Key, Version)]) -> bool {
         let now_ms = self.clock.elapsed_ms();
@@ -213,6 +303,9 @@ impl Flusher {
     async fn delete_users(&self) -> PassEnd {
         let (deletions, withheld) = self.cache.offered_deletions();
         let mut end = if withheld { PassEnd::Cut } else { PassEnd::Done };
+        if !deletions.is_empty() && self.durable().await.is_err() {
+            return PassEnd::Failed;
+        }
         for deletion in deletions {
             let started = Instant::now();
             let result = self.delete_user(deletion).await;
@@ -248,6 +341,9 @@ impl Flusher {
             after = keys.last().copied();
         }
         self.store.delete_user(user, version).await?;
+        if let Some(journaled) = &self.journaled {
+            journaled.keep_deletion(deletion, self.clock.elapsed_ms());
+        }
         self.cache.settle_deletion(deletion);
         Ok(())
     }
@@ -278,9 +374,27 @@ impl Flusher {
     /// Keeps the clock's ceiling ahead of the versions.
     ///
     /// # Errors
-    /// Those of the store; versions go on up to the old ceiling.
-    pub async fn raise_ceiling(&self) -> Result<(), StoreError> {
+    /// Those of the store or the journal; versions go on up to the old ceiling.
+    pub async fn raise_ceiling(&self) -> Result<(), JournaledError> {
         let newest = self.cache.newest_version();
-        super::raise_ceiling(&self.clock, self.store.as_ref(), newest).await
+        let Some(journaled) = &self.journaled else {
+            return Ok(super::raise_ceiling(&self.clock, self.store.as_ref(), newest).await?);
+        };
+        if let Some(ceiling) = self.clock.wanted_ceiling(newest) {
+            journaled.raise_ceiling(ceiling).await?;
+            self.clock.raise_ceiling(ceiling);
+        }
+        Ok(())
+    }
+}
+
+/// What became of the journal, as the end of a pass.
+fn ended(result: Result<(), JournaledError>, consequence: &str) -> PassEnd {
+    match result {
+        Ok(()) => PassEnd::Done,
+        Err(error) => {
+            warn!(%error, "{consequence}");
+            PassEnd::Failed
+        }
     }
 }

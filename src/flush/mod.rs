@@ -7,10 +7,14 @@
 mod backoff;
 mod ceiling;
 mod flusher;
+mod journal_log;
+mod journaled;
 mod rounds;
 mod thread;
 
 pub use ceiling::raise_ceiling;
 pub use flusher::{FlushSettings, Flusher, PassEnd, Scope};
+pub use journal_log::JournalLog;
+pub use journaled::{JournaledError, UNPERSISTED_BYTES_MAX};
 pub use rounds::{FlushFailed, Rounds};
 pub use thread::FlushThread;

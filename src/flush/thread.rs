@@ -74,8 +74,11 @@ async fn passes(flusher: &Flusher, rounds: &Rounds) {
         }
         let complete = rounds.begin() || pressed;
         let scope = if complete { Scope::Everything } else { Scope::Due };
-        let end = flusher.pass(scope).await;
+        let mut end = flusher.pass(scope).await;
         rounds.end(complete, end);
+        if end != PassEnd::Failed {
+            end = end.max(flusher.tend_journal().await);
+        }
         pause = pauses.after(end);
         if end == PassEnd::Failed {
             // Nobody can hasten a store that is not well.
@@ -83,6 +86,8 @@ async fn passes(flusher: &Flusher, rounds: &Rounds) {
             pause = TICK;
         }
     }
+    // What the store has persisted need not be replayed at the next start.
+    flusher.persist().await;
 }
 
 /// How long to wait before the next pass. Refusals leave the store well: they slow down only the

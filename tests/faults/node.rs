@@ -4,7 +4,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use readstates::{
     clock::Clock,
-    config::Config,
+    config::{Config, Durability},
     lifecycle::{Lifecycle, Phase},
     model::{Key, ReadState},
     proto::read_states_service_client::ReadStatesServiceClient,
@@ -38,20 +38,37 @@ pub struct Node {
 impl Node {
     /// Serves once it returns.
     pub async fn start(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_over(MemoryStore::new(), change).await.expect("it starts")
+    }
+
+    /// As [`Self::start`], over a store that may have been there before.
+    pub async fn start_over(
+        rests: MemoryStore,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<Self, StartError> {
+        rests.reopen();
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut config = Config { listen: any_port, admin_listen: any_port, ..Config::default() };
+        let mut config = Config {
+            listen: any_port,
+            admin_listen: any_port,
+            durability: Durability::Memory,
+            ..Config::default()
+        };
         change(&mut config);
-        let rests = MemoryStore::new();
         let store = FaultStore::new(Arc::new(rests.clone()));
         let faults = store.faults();
-        let server = Server::start_on(config, Clock::system(), Arc::new(store)).await;
-        let server = server.expect("it starts");
+        let server = Server::start_on(config, Clock::system(), Arc::new(store)).await?;
         let grpc = server.grpc_address().expect("an address");
         let (admin, lifecycle) = (server.admin_address(), server.lifecycle());
         let (asked, shutdown) = Shutdown::new();
         let running = tokio::spawn(server.run(shutdown));
         lifecycle.wait_for(Phase::Ready).await;
-        Self { faults, lifecycle, grpc, admin, rests, asked, running }
+        Ok(Self { faults, lifecycle, grpc, admin, rests, asked, running })
+    }
+
+    /// Its store, for another node after it.
+    pub fn rests(&self) -> MemoryStore {
+        self.rests.clone()
     }
 
     pub async fn channel(&self) -> Channel {

@@ -97,6 +97,7 @@ impl Plan {
             flush_after_ms: FLUSH_AFTER_MS,
             batch_rows: self.batch_rows,
             tombstone_ttl_ms: TOMBSTONE_TTL_MS,
+            persist_after_ms: FLUSH_AFTER_MS,
         };
         let (rounds, flusher) = flush(Flusher::new(
             Arc::clone(&cache),
@@ -116,7 +117,7 @@ impl Plan {
             clock.clone(),
             rounds,
             Arc::clone(&metrics),
-            settings,
+            settings.clone(),
         ));
         let (time, rests) = (self.time, self.rests);
         Scene { time, clock, store, faults, rests, cache, metrics, engine, flusher, settings }
@@ -189,7 +190,7 @@ impl<F> Scene<F> {
             self.clock.clone(),
             Rounds::default(),
             Arc::clone(&self.metrics),
-            self.settings,
+            self.settings.clone(),
         )
     }
 }

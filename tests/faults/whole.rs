@@ -244,7 +244,7 @@ impl Walk {
 
     fn delete_user(&mut self) {
         let user = user(self.random.random_range(1..=USERS));
-        if let Ok(version) = self.scene.cache.delete_user(user, &self.scene.clock.now()) {
+        if let Ok((version, _)) = self.scene.cache.delete_user(user, &self.scene.clock.now()) {
             self.history.lock().deletions.insert((user, version));
         }
     }
