@@ -18,10 +18,11 @@ use mimalloc::MiMalloc;
 use readstates::{
     journal::{
         FolderDisk, GROUP_HEADER_BYTES, Journal, JournalError, JournalOptions, Recovery,
-        SEGMENT_HEADER_BYTES, Step, StoreIdentity, Writer, WriterThread, group_bytes,
+        SEGMENT_HEADER_BYTES, Step, Writer, WriterThread, group_bytes,
     },
     model::{ChannelId, Key, Kind, Parts, ReadState, UserId, Version},
     store::CommitNumber,
+    store::StoreIdentity,
 };
 
 #[global_allocator]
@@ -31,7 +32,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const FOLDER_VARIABLE: &str = "READSTATES_BENCH_DIR";
 const IN_FLIGHT: [usize; 3] = [64, 256, 1024];
 const ROUNDS: usize = 3;
-const STORE: StoreIdentity = StoreIdentity { id: 1, commits: CommitNumber(0), is_new: false };
+const STORE: StoreIdentity = StoreIdentity { id: 1, commits: CommitNumber(0) };
 
 fn main() {
     let smoke = !std::env::args().any(|argument| argument == "--bench");

@@ -9,22 +9,24 @@
 //! over 4 connections, 5 rounds of 4 s: health 23,900 to 31,200/s, ack 17,900 to 22,300/s, ratio
 //! median 0.733 (0.573 to 0.905). The spread is that of the machine; a quiet one has to say more.
 
+#[path = "load/mod.rs"]
+mod load;
+
 use std::{
-    env,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
+use load::{ack, connect, rate, request, setting};
+use rand::Rng as _;
 use readstates::{
     clock::Clock,
-    config::Config,
+    config::{Config, Durability},
     proto::{
-        AckRequest, ApplyRequest, Operation, operation,
-        read_states_service_client::ReadStatesServiceClient,
+        ApplyRequest, Operation, operation, read_states_service_client::ReadStatesServiceClient,
     },
     server::{Server, Shutdown},
     store::MemoryStore,
@@ -35,15 +37,9 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const CONNECTIONS: usize = 4;
 const IN_FLIGHT: usize = 256;
 const ROUNDS: usize = 5;
-const CHANNELS_PER_USER: u64 = 50;
 const FILL_BATCH: u64 = 10_000;
-
-fn setting(name: &str, default: u64) -> u64 {
-    env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -57,6 +53,7 @@ async fn bench() -> Result<(), Box<dyn std::error::Error>> {
         listen: ([127, 0, 0, 1], 0).into(),
         admin_listen: ([127, 0, 0, 1], 0).into(),
         cache_entries: Some(entries * 17 / 16 + 1_000),
+        durability: Durability::Memory,
         ..Config::default()
     };
     let store = Arc::new(MemoryStore::default());
@@ -64,18 +61,15 @@ async fn bench() -> Result<(), Box<dyn std::error::Error>> {
     let address = format!("http://{}", server.grpc_address()?);
     let (ask, shutdown) = Shutdown::new();
     let running = tokio::spawn(server.run(shutdown));
-    let mut channels = Vec::new();
-    for _ in 0..CONNECTIONS {
-        channels.push(Channel::from_shared(address.clone())?.connect().await?);
-    }
+    let channels = connect(&address).await?;
     fill(&channels[0], entries).await?;
-    println!("{entries} entries, {IN_FLIGHT} in flight over {CONNECTIONS} connections");
+    println!("{entries} entries, {IN_FLIGHT} in flight over {} connections", channels.len());
     let message = Arc::new(AtomicU64::new(1_000));
     let mut ratios = Vec::new();
     for round in 1..=ROUNDS {
-        let health = rate(&channels, duration, |channel, _| check(channel)).await?;
+        let health = rate(&channels, IN_FLIGHT, duration, |channel, _| check(channel)).await?;
         let message = Arc::clone(&message);
-        let acks = rate(&channels, duration, move |channel, random| {
+        let acks = rate(&channels, IN_FLIGHT, duration, move |channel, random| {
             let key = random.random_range(0..entries);
             // Every ack moves its watermark.
             ack(channel, key, message.fetch_add(1, Ordering::Relaxed))
@@ -96,15 +90,6 @@ async fn bench() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn request(key: u64, message_id: u64) -> AckRequest {
-    AckRequest {
-        user_id: key / CHANNELS_PER_USER + 1,
-        channel_id: key % CHANNELS_PER_USER + 1,
-        message_id,
-        ..AckRequest::default()
-    }
-}
-
 async fn fill(channel: &Channel, entries: u64) -> Result<(), tonic::Status> {
     let mut client = ReadStatesServiceClient::new(channel.clone());
     for batch in 0..entries.div_ceil(FILL_BATCH) {
@@ -119,41 +104,4 @@ async fn fill(channel: &Channel, entries: u64) -> Result<(), tonic::Status> {
 
 async fn check(channel: Channel) -> Result<(), tonic::Status> {
     HealthClient::new(channel).check(HealthCheckRequest::default()).await.map(drop)
-}
-
-async fn ack(channel: Channel, key: u64, message: u64) -> Result<(), tonic::Status> {
-    ReadStatesServiceClient::new(channel).ack(request(key, message)).await.map(drop)
-}
-
-/// Calls a second with [`IN_FLIGHT`] callers, each of which calls again once it is answered.
-async fn rate<C, F>(
-    channels: &[Channel],
-    duration: Duration,
-    call: C,
-) -> Result<f64, Box<dyn std::error::Error>>
-where
-    C: Fn(Channel, &mut SmallRng) -> F + Clone + Send + 'static,
-    F: Future<Output = Result<(), tonic::Status>> + Send,
-{
-    let started = Instant::now();
-    let callers: Vec<_> = (0..IN_FLIGHT)
-        .map(|caller| {
-            let channel = channels[caller % channels.len()].clone();
-            let call = call.clone();
-            tokio::spawn(async move {
-                let mut random = SmallRng::seed_from_u64(caller as u64);
-                let mut calls = 0_u64;
-                while started.elapsed() < duration {
-                    call(channel.clone(), &mut random).await?;
-                    calls += 1;
-                }
-                Ok::<u64, tonic::Status>(calls)
-            })
-        })
-        .collect();
-    let mut calls = 0;
-    for caller in callers {
-        calls += caller.await??;
-    }
-    Ok(calls as f64 / started.elapsed().as_secs_f64())
 }

@@ -8,8 +8,8 @@
 //! | [`server`] | assembly, and the order of starting and stopping |
 //! | [`rpc`], [`admin`] | the gRPC port; metrics and probes on their own port |
 //! | [`engine`] | the verbs: hit, single-flight load, list with overlay |
-//! | [`flush`] | write-behind: collect due, commit, settle |
-//! | [`journal`] | append, group commit, segments, recovery |
+//! | [`flush`] | write-behind: collect due, commit, settle; lets the journal go |
+//! | [`journal`] | the crash journal: append, group commit, segments, recovery |
 //! | [`cache`] | shards of LRUs with dirty index, victims and load tickets |
 //! | [`store`] | where rows rest: embedded on the local disk, or in memory |
 //! | [`logging`], [`metrics`], [`lifecycle`], [`clock`], [`config`] | what every room may use |
@@ -19,11 +19,13 @@
 //!
 //! ```text
 //! tokio workers   rpc -> engine -> cache (one shard's lock)          hit: no await, no allocation
-//!                            \-> load task -> store                  miss: once per key
+//!                            |        \-> journal's tail              a copy of the post-state
+//!                            |-> load task -> store                  miss: once per key
+//!                            \-> wait until the record is durable    answered after that
+//! journal-writer  tail -> write, fdatasync -> wake the herald        one group at a time
+//! journal-spare   prepares the next segment
 //! flusher         cache -> store.commit -> cache.settle              one commit at a time
-//! journal-writer  journal tail -> write, sync -> heralds, one per    one group at a time
-//!                 runtime -> those who wait for it
-//! journal-spare   the next segment, and what is free on the disk     once a second
+//!                 store.persist -> journal.advance                   what is not needed goes
 //! store-writer    commits, deletions, ceilings, in order             embedded store only
 //! store-reader    loads and scans, a few threads                     embedded store only
 //! ```
@@ -31,9 +33,9 @@
 //! # Locks
 //!
 //! A shard's lock is held for one access or at most 256 keys; nobody awaits, does I/O or logs under
-//! it, and never are two shards locked at once. The loader's table of flights is never locked
-//! together with a shard. The journal's tail is locked under a shard's lock, for a copy in memory,
-//! and never the other way round.
+//! it, and never are two shards locked at once. The lock of the journal's tail is taken under it,
+//! for a copy into room that was reserved before, never the other way round. The loader's table of
+//! flights is never locked together with a shard.
 //!
 //! # Invariants
 //!
@@ -46,11 +48,15 @@
 //! - **I5** a load is admitted only with a ticket that nothing has voided since; check, admission
 //!   and the callers' operations are one critical section.
 //! - **I6** dirty states are at most the dirty limit; beyond it keys not yet dirty are refused.
-//! - **I7** the versions of a key rise in the order in which it changes.
-//! - **I8** nothing is shown that a crash can take back, as far as the durability promises.
-//! - **I9** segments of the journal go only from the front, once the store has persisted all.
-//! - **I10** after a failed write or sync of the journal nothing is tried again or acknowledged.
-//! - **I11** a store that lost what it had persisted is healed from the journal, or refused.
+//! - **I7** the journal order of a key is its version order: both are given under the shard's lock.
+//! - **I8** nothing is shown that a crash can take back, as far as the durability promises: every
+//!   answer waits for the record of what it was derived from, unless the store has that.
+//! - **I9** segments of the journal go only as a prefix, and only when every record in them is in
+//!   the store and persisted there, or written down anew in a later one.
+//! - **I10** after a failed write or sync of the journal nothing is acknowledged: no retry, waiters
+//!   are told, the process ends; the next start makes durable anew what it recovered.
+//! - **I11** a store that lost confirmed writes is told by its commit number: the journal brings
+//!   them back where it reaches back that far, and refuses the store otherwise.
 //! - **I12** a key is in at most one commit at a time.
 //!
 //! # Words
@@ -58,7 +64,9 @@
 //! A *read state* is kept under a *key* (user, kind, channel). Its *watermark* is `last_acked_id`;
 //! its unread mentions are in the *ledger*, or *folded* into a count. A state in memory is
 //! *resident*; *dirty* while the store does not have its current version; a *victim* if it was
-//! evicted while dirty. A *tombstone* is what a deleted state leaves.
+//! evicted while dirty. A *tombstone* is what a deleted state leaves. A *record* of the journal has
+//! a *sequence*; records are made durable in *groups*; the *horizon* is the last record that is not
+//! needed any more.
 
 pub mod admin;
 pub mod cache;
@@ -73,6 +81,8 @@ pub mod logging;
 pub mod metrics;
 pub mod model;
 pub mod rpc;
+#[doc(hidden)]
+pub mod sabotage;
 pub mod server;
 pub mod store;
 

@@ -12,6 +12,8 @@ pub enum StoreKind {
 /// What an acknowledgement means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
+    /// The change is in the journal, on disk.
+    Journal,
     /// The change is in memory and reaches the store within `flush-after`.
     Memory,
     /// The change is committed in the store.
@@ -41,12 +43,8 @@ impl StoreKind {
 
 impl Durability {
     pub(super) const NAMES: &[(&'static str, Self)] =
-        &[("memory", Self::Memory), ("store", Self::Store)];
-    pub(super) const LATER: &[Later] = &[(
-        "journal",
-        "this version has no journal; choose memory (a crash loses up to flush-after) or store \
-         (every acknowledgement waits for a commit)",
-    )];
+        &[("journal", Self::Journal), ("memory", Self::Memory), ("store", Self::Store)];
+    pub(super) const LATER: &[Later] = &[];
 }
 
 impl LogFormat {

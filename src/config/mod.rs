@@ -58,10 +58,23 @@ impl Config {
     ) -> Result<Self, ConfigErrors> {
         let layers = Layers::gather(matches, variables, file);
         let mut reader = Reader::new(&layers);
-        let config = Self::read(&mut reader);
+        let mut config = Self::read(&mut reader);
+        config.settle(&mut reader);
         config.check(&mut reader);
         let errors: Vec<_> = layers.errors.iter().cloned().chain(reader.errors).collect();
         if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+    }
+
+    /// Lets defaults follow what they depend on.
+    fn settle(&mut self, reader: &mut Reader<'_>) {
+        if self.store == StoreKind::Memory && self.durability == Durability::Journal {
+            if reader.is_given("durability") {
+                let problem = "with store = memory it cannot be journal: that store is gone with \
+                               the server, whatever is kept beside it";
+                reader.refuse("durability", problem.to_owned());
+            }
+            self.durability = Durability::Memory;
+        }
     }
 
     /// Refuses settings that are right one by one and wrong together.

@@ -60,10 +60,25 @@ settings! {
     /// The directory of the embedded store; made if it is not there.
     data_dir: PathBuf = "data-dir" DIRECTORY "./data", directory;
 
-    /// What an acknowledgement means: memory (a crash loses up to flush-after) or store (committed
-    /// in the store).
+    /// What an acknowledgement means: journal (synced to the local disk; survives kill -9 and power
+    /// loss), memory (a crash loses up to flush-after) or store (committed in the store). With
+    /// store = memory it is memory.
     durability: Durability =
-        "durability" DURABILITY "memory", choice(Durability::NAMES, Durability::LATER);
+        "durability" DURABILITY "journal", choice(Durability::NAMES, Durability::LATER);
+
+    /// Disk that the journal takes before it lets go of what it no longer needs. It takes more
+    /// only for what the store does not have.
+    journal_size: u64 = "journal-size" SIZE "1GiB", size(64 * KIB..=16 * TIB);
+
+    /// The size of one file of the journal, which is written as a whole ahead of its use.
+    journal_segment_size: u64 =
+        "journal-segment-size" SIZE "64MiB", size(64 * KIB..=GIB);
+
+    /// Memory for changes on their way into the journal; beyond it calls wait.
+    journal_buffer: u64 = "journal-buffer" SIZE "16MiB", size(MIB..=GIB);
+
+    /// Disk that the journal leaves free: with less, changes are refused until there is space.
+    disk_reserve: u64 = "disk-reserve" SIZE "128MiB", size(0..=16 * TIB);
 
     /// Read states kept in memory, as a number; auto takes it from cache-memory.
     cache_entries: Option<u64> =

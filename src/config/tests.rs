@@ -31,7 +31,8 @@ fn nothing_given_means_the_documented_defaults() {
     assert_eq!(config.admin_listen.to_string(), "127.0.0.1:9090");
     assert_eq!(config.store, StoreKind::Embedded);
     assert_eq!(config.data_dir.to_str(), Some("./data"));
-    assert_eq!(config.durability, Durability::Memory);
+    assert_eq!(config.durability, Durability::Journal);
+    assert_eq!((config.journal_size, config.journal_segment_size), (1 << 30, 64 << 20));
     assert_eq!((config.cache_entries, config.cache_memory), (None, 512 << 20));
     assert_eq!((config.shards, config.dirty_limit), (None, None));
     assert_eq!(config.flush_after, Duration::from_secs(30));
@@ -93,7 +94,7 @@ fn every_setting_is_taken_from_flag_variable_and_file() {
 fn all_errors_are_told_at_once_with_key_value_origin_and_what_is_allowed() {
     let text = "max-items = 0\nflush_after = \"1s\"\n[cache]\nentries = 5\n";
     let words = refused(
-        &["--flush-after", "0s", "--durability=journal", "--store=cassandra"],
+        &["--flush-after", "0s", "--durability=disk", "--store=cassandra"],
         &[("READSTATES_LISTEN", "nowhere"), ("READSTATES_SHARDS", "many")],
         text,
     );
@@ -105,7 +106,7 @@ fn all_errors_are_told_at_once_with_key_value_origin_and_what_is_allowed() {
         "listen = \"nowhere\" (variable READSTATES_LISTEN): allowed is an IP address with a port",
         "shards = \"many\" (variable READSTATES_SHARDS): allowed is a number from 1 to 65536, or",
         "flush-after = \"0s\" (flag --flush-after): allowed is a duration from 1ms to 1day",
-        "durability = \"journal\" (flag --durability): this version has no journal; choose memory",
+        "durability = \"disk\" (flag --durability): allowed is one of journal, memory, store",
         "store = \"cassandra\" (flag --store): this version has no Cassandra store; choose",
     ];
     for line in expected {
@@ -202,4 +203,13 @@ fn a_command_without_settings_still_takes_variables() {
     let matches = Command::new("other").get_matches_from(["other"]);
     let config = Config::load(&matches, [("READSTATES_SHARDS", "7")], None).expect("it is valid");
     assert_eq!(config.shards, Some(7));
+}
+
+#[test]
+fn a_store_in_memory_keeps_no_journal_and_a_journal_beside_it_is_refused() {
+    let given = flags(&["--store=memory"]);
+    let config = Config::load(&given, NONE, None).expect("it is valid");
+    assert_eq!(config.durability, Durability::Memory);
+    let words = refused(&["--store=memory", "--durability=journal"], &[], "");
+    assert!(words.contains("with store = memory it cannot be journal"), "{words}");
 }

@@ -19,12 +19,13 @@ use super::{
 };
 
 impl Recovery {
-    /// Begins a new segment and appends to that from now on. What was read stays as it is until
-    /// [`Journal::advance`] lets it go: the caller has it in the store, or appended anew, by then.
+    /// Begins a new segment and appends to that from now on. What was read stays as it is, for
+    /// [`Self::replay`], until [`Journal::advance`] lets it go: the caller has it in the store, or
+    /// appended anew, by then. To be called once.
     ///
     /// # Errors
     /// [`JournalError::Io`]: the journal can be opened again.
-    pub fn begin(self) -> Result<(Journal, Writer), JournalError> {
+    pub fn begin(&self) -> Result<(Journal, Writer), JournalError> {
         let limits = Limits::of(&self.options);
         let disk = Arc::clone(&self.disk);
         self.remove_leftovers()?;
@@ -55,7 +56,7 @@ impl Recovery {
         );
         let current = Current::begin(header, file);
         let shared = Arc::new(shared(disk, limits, books, &current));
-        Ok((Journal(Arc::clone(&shared)), Writer::new(shared, current, self.lock)))
+        Ok((Journal(Arc::clone(&shared)), Writer::new(shared, current, Arc::clone(&self.lock))))
     }
 
     /// Removes the journal: everything in it is in the store, or is not wanted.

@@ -8,7 +8,10 @@ mod bytes;
 mod names;
 mod reader;
 
-use crate::model::{Sequence, Version};
+use crate::{
+    model::{Sequence, Version},
+    sabotage::{self, Fault},
+};
 
 use super::{
     Disk, JournalError, JournalId, Link, Manifest, SegmentHeader, SegmentId,
@@ -106,6 +109,9 @@ impl Chain {
     /// The newest ceiling of versions. Each header has the newest of before, so the last one and
     /// what follows it tell.
     pub(super) fn ceiling(&self) -> Version {
+        if sabotage::is(Fault::CeilingForgotten) {
+            return Version::ZERO;
+        }
         let last = self.segments.last();
         let record = last.and_then(|segment| segment.scanned.ceiling);
         let header = last.and_then(|segment| segment.header).map(|header| header.ceiling);

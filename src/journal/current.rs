@@ -7,7 +7,10 @@ use super::{
     record::put_next,
     tail::Group,
 };
-use crate::model::Sequence;
+use crate::{
+    model::Sequence,
+    sabotage::{self, Fault},
+};
 
 /// Groups go one behind the other, each made durable before the next one is written.
 pub(super) struct Current {
@@ -81,7 +84,11 @@ impl Current {
         let failed =
             |doing, error| JournalError::io(doing, disk, &self.header.segment.file_name(), error);
         self.file.write_at(self.end, bytes).map_err(|error| failed("writing", error))?;
-        self.file.sync_data().map_err(|error| failed("syncing", error))?;
+        let mut synced = self.file.sync_data();
+        if synced.is_err() && sabotage::is(Fault::RetryFailedSync) {
+            synced = self.file.sync_data();
+        }
+        synced.map_err(|error| failed("syncing", error))?;
         self.end += bytes.len() as u64;
         Ok(())
     }

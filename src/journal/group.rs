@@ -18,7 +18,10 @@
 
 use crc32c::{crc32c, crc32c_append};
 
-use crate::model::Sequence;
+use crate::{
+    model::Sequence,
+    sabotage::{self, Fault},
+};
 
 use super::{JournalId, SegmentId};
 
@@ -97,7 +100,7 @@ impl<'a> Group<'a> {
         let length = usize::try_from(word(4)).ok().filter(|length| *length <= GROUP_BYTES_MAX)?;
         let group = rest.get(..group_bytes(length))?;
         let crc = word(12);
-        if checksum(home, group) != crc {
+        if checksum(home, group) != crc && !sabotage::is(Fault::NoChecksum) {
             return None;
         }
         let first = u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|byte| header[16 + byte]));
@@ -130,7 +133,9 @@ impl<'a> Group<'a> {
 fn checksum(home: Home, group: &[u8]) -> u32 {
     let mut ids = [0; 16];
     ids[..8].copy_from_slice(&home.journal.0.to_le_bytes());
-    ids[8..].copy_from_slice(&home.segment.0.to_le_bytes());
+    if !sabotage::is(Fault::ChecksumWithoutSegment) {
+        ids[8..].copy_from_slice(&home.segment.0.to_le_bytes());
+    }
     crc32c_append(crc32c_append(crc32c(&ids), &group[..12]), &group[16..])
 }
 

@@ -3,6 +3,7 @@
 
 use crate::{
     model::{Sequence, Version},
+    sabotage::{self, Fault as Sabotage},
     store::CommitNumber,
 };
 
@@ -79,6 +80,9 @@ impl Manifest {
             file.write_at(0, &self.encode())?;
             file.sync_all()?;
             disk.rename(MANIFEST_NEW, MANIFEST)?;
+            if sabotage::is(Sabotage::NoFolderSync) {
+                return Ok(());
+            }
             disk.sync()
         };
         replace().map_err(|error| JournalError::io("replacing", disk, MANIFEST, error))

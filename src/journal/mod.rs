@@ -60,7 +60,7 @@ mod usage;
 mod writer;
 
 pub use damage::Damage;
-pub use disk::{Disk, DiskCall, DiskFaults, DiskFile, FolderDisk, Image, SimulatedDisk};
+pub use disk::{Disk, DiskCall, DiskFaults, DiskFile, FOLDER, FolderDisk, Image, SimulatedDisk};
 pub use error::JournalError;
 pub use gaps::Gaps;
 pub use group::{GROUP_BYTES_MAX, GROUP_HEADER_BYTES, Home, close_group, group_bytes, open_group};
@@ -74,7 +74,7 @@ pub use options::JournalOptions;
 pub use record::{
     RECORD_BYTES_MAX, Record, put_ceiling, put_deletion, put_next, put_seal, put_state,
 };
-pub use recovery::{Heal, Recovery, Replayed, StoreIdentity};
+pub use recovery::{Heal, Recovery, Replayed};
 pub use repair::{Repair, Rewritten};
 pub use reservation::Reservation;
 pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, Spare};

@@ -1,18 +1,20 @@
 //! A journal that was read and checked and is held by a lock, but is not changed yet: what a start
 //! learns from it, before it goes on appending.
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use tracing::{error, warn};
 
 use crate::{
     model::{Sequence, Version},
-    store::CommitNumber,
+    sabotage::{self, Fault as Sabotage},
+    store::{CommitNumber, StoreIdentity},
 };
 
 use super::{
-    Disk, JournalError, JournalOptions, Record,
+    Disk, FolderDisk, JournalError, JournalOptions, Record,
     chain::{Chain, Segment, read_file},
+    disk::FOLDER,
     error::Fault,
     frame::Frames,
     group::Group,
@@ -21,17 +23,6 @@ use super::{
 
 /// Held while a process has the journal.
 pub(super) const LOCK: &str = "lock";
-
-/// Which store a journal finds beside it at a start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreIdentity {
-    /// Tells one store from all others; never 0.
-    pub id: u64,
-    /// What it holds.
-    pub commits: CommitNumber,
-    /// Whether it was made at this start.
-    pub is_new: bool,
-}
 
 /// How a store compares with what its journal knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +61,8 @@ pub(super) struct Base {
 pub struct Recovery {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) options: JournalOptions,
-    pub(super) lock: Box<dyn Send + Sync>,
+    /// Shared with the writer from [`Self::begin`] on.
+    pub(super) lock: Arc<dyn Send + Sync>,
     pub(super) chain: Chain,
     pub(super) base: Base,
 }
@@ -82,7 +74,7 @@ impl Recovery {
     /// [`JournalError::Locked`], [`JournalError::Damaged`], [`JournalError::NewerFormat`] and
     /// [`JournalError::Io`].
     pub fn open(disk: Arc<dyn Disk>, options: JournalOptions) -> Result<Self, JournalError> {
-        let lock = lock(disk.as_ref())?;
+        let lock = Arc::from(lock(disk.as_ref())?);
         let chain = Chain::read(disk.as_ref(), &mut Err)?;
         let manifest = chain.manifest.as_ref();
         let base = Base {
@@ -93,6 +85,25 @@ impl Recovery {
         let recovery = Self { disk, options, lock, chain, base };
         recovery.tell_torn();
         Ok(recovery)
+    }
+
+    /// As [`Self::open`], for the journal in the directory `data_dir`; it is made if need be.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_in(data_dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
+        let disk = FolderDisk::of_journal(data_dir).map_err(|error| JournalError::Io {
+            doing: "making",
+            file: data_dir.join(FOLDER).display().to_string(),
+            error: Arc::new(error),
+        })?;
+        Self::open(Arc::new(disk), options)
+    }
+
+    /// What the store had persisted for certain, so far as the journal knows; after
+    /// [`Self::check_store`], what of that it still has.
+    pub fn commits(&self) -> CommitNumber {
+        self.base.commits
     }
 
     /// Whether there is nothing in it, not even a segment.
@@ -167,6 +178,9 @@ impl Recovery {
     pub(super) fn settle_tail(&self) -> Result<(), JournalError> {
         let Some(segment) = self.chain.segments.last() else { return Ok(()) };
         let Some(start) = segment.scanned.last_group else { return Ok(()) };
+        if sabotage::is(Sabotage::NoRepersist) {
+            return Ok(());
+        }
         let name = segment.id.file_name();
         let settle = || {
             let file = self.disk.open(&name)?;
@@ -235,7 +249,7 @@ impl Recovery {
     }
 
     fn foreign(&self, store: StoreIdentity) -> JournalError {
-        let what = if store.is_new {
+        let what = if store.commits <= CommitNumber(1) {
             "the one beside it was just made and is empty, so the files of the right one are gone"
         } else {
             "the one beside it was made by another journal"

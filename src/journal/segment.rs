@@ -6,6 +6,7 @@
 
 use crate::{
     model::{Sequence, Version},
+    sabotage::{self, Fault as Sabotage},
     store::CommitNumber,
 };
 
@@ -154,6 +155,9 @@ impl Spare {
             self.file.write_at(0, &header.encode())?;
             self.file.sync_all()?;
             disk.rename(SPARE, &name)?;
+            if sabotage::is(Sabotage::NoFolderSync) {
+                return Ok(());
+            }
             disk.sync()
         };
         take().map_err(|error| JournalError::io("beginning", disk, &name, error))?;

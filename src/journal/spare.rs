@@ -181,9 +181,11 @@ fn tell(before: bool, refusal: Option<&str>, disk: &dyn Disk) {
 mod tests {
     use std::sync::Arc;
 
-    use super::*;
-    use crate::journal::{DiskCall, JournalOptions, Recovery, SimulatedDisk, StoreIdentity};
     use crate::store::CommitNumber;
+    use crate::{
+        journal::{DiskCall, JournalOptions, Recovery, SimulatedDisk},
+        store::StoreIdentity,
+    };
 
     /// Making another would empty the file that is about to become the current segment.
     #[test]
@@ -192,7 +194,7 @@ mod tests {
         let options = JournalOptions { reserve_bytes: 0, ..JournalOptions::default() };
         let options = JournalOptions { segment_bytes: 0, ..options };
         let mut recovery = Recovery::open(Arc::new(disk.clone()), options).expect("a new journal");
-        let store = StoreIdentity { id: 1, commits: CommitNumber(0), is_new: true };
+        let store = StoreIdentity { id: 1, commits: CommitNumber(0) };
         recovery.check_store(store).expect("any store will do");
         let (_journal, writer) = recovery.begin().expect("it begins");
         let shared = writer.shared();

@@ -1,12 +1,17 @@
 //! The threads of a journal: one writes, one prepares the next segment.
 
-use std::{io, sync::Arc, thread, thread::JoinHandle, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tracing::error;
 
 use crate::model::Version;
 
-use super::{JournalError, Step, Writer, bell::Rest, shared::Shared};
+use super::{
+    JournalError, Step, Writer,
+    bell::Rest,
+    shared::Shared,
+    sync::thread::{self, JoinHandle},
+};
 
 /// So long nothing was appended before a seal is.
 const IDLE: Duration = Duration::from_secs(1);

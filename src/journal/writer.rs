@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use crate::model::Version;
+use crate::{
+    model::{Sequence, Version},
+    sabotage::{self, Fault},
+};
 
 use super::{
     JournalError, SEGMENT_HEADER_BYTES, SegmentHeader,
@@ -40,11 +43,11 @@ pub struct Writer {
     current: Current,
     /// The one of two buffers that the tail does not have.
     buffer: Vec<u8>,
-    _lock: Box<dyn Send + Sync>,
+    _lock: Arc<dyn Send + Sync>,
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, current: Current, lock: Box<dyn Send + Sync>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, current: Current, lock: Arc<dyn Send + Sync>) -> Self {
         let buffer = Vec::with_capacity(shared.limits.buffer_bytes());
         Self { shared, current, buffer, _lock: lock }
     }
@@ -87,6 +90,9 @@ impl Writer {
         let payload = group.payload_bytes();
         shared.writing_bytes.store(payload as u64, Ordering::Relaxed);
         let timer = shared.observer.get().map(|observer| observer.metrics.time_commit());
+        if sabotage::is(Fault::AckBeforeSync) {
+            shared.durable.publish(group.last());
+        }
         let written = self.write(group);
         shared.writing_bytes.store(0, Ordering::Relaxed);
         if let Some(timer) = timer {
@@ -101,6 +107,10 @@ impl Writer {
     }
 
     fn write(&mut self, group: &mut Group) -> Result<(), JournalError> {
+        let left = Sequence::new(sabotage::noted());
+        if sabotage::is(Fault::DropOnCancel) && (group.first..=group.last()).contains(&left) {
+            return Ok(());
+        }
         if group_bytes(group.payload_bytes()) as u64 > self.current.group_room() {
             self.roll()?;
         }

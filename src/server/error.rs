@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use crate::store::StoreError;
+use crate::{flush::JournaledError, journal::JournalError, store::StoreError};
 
 /// The server could not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,15 @@ pub enum StartError {
     /// The store cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The journal cannot be used, or failed while the server ran.
+    #[error("{0}")]
+    Journal(#[from] JournalError),
+    /// The store did not take what the journal brought back.
+    #[error(
+        "the store did not take what the journal holds; see the warnings above. Nothing is lost: \
+         start again once the store is well"
+    )]
+    Recovery,
     /// A thread could not be started, or a socket does not answer.
     #[error("the system refused a thread or a socket: {0}")]
     Listen(io::Error),
@@ -29,4 +38,13 @@ pub enum StartError {
     /// A part of the program is put together wrongly.
     #[error("the program is put together wrongly: {0}")]
     Assembly(String),
+}
+
+impl From<JournaledError> for StartError {
+    fn from(error: JournaledError) -> Self {
+        match error {
+            JournaledError::Store(error) => Self::Store(error),
+            JournaledError::Journal(error) => Self::Journal(error),
+        }
+    }
 }

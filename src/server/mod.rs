@@ -1,12 +1,17 @@
 //! Assembly: one function per component, and the order in which they start and stop.
 //!
 //! ```text
-//! bind ports -> open store -> raise clock -> cache -> flusher -> engine -> serve -> Ready
-//! signal -> Draining -> calls end, or drain-timeout -> flush, or flush-timeout -> Stopped
+//! bind ports -> take and read the journal -> open store -> begin journal -> cache -> replay
+//!            -> raise clock -> flusher -> engine -> serve -> Ready
+//! signal -> Draining -> calls end, or drain-timeout -> flush, or flush-timeout -> persist
+//!        -> seal journal -> close store -> Stopped
+//! journal fails -> waiting calls are told -> Stopped, nothing flushed; the next start recovers
 //! ```
 
 mod error;
 mod grpc;
+mod journaling;
+mod past;
 mod shutdown;
 mod start;
 
@@ -22,6 +27,7 @@ use crate::{
     admin,
     clock::Clock,
     config::Config,
+    journal::Recovery,
     lifecycle::{Lifecycle, Phase},
     store::Store,
 };
@@ -44,8 +50,9 @@ impl Server {
     /// What stands in the way, and what to do about it.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         let (grpc, admin) = start::bind(&config).await?;
+        let found = journaling::find(&config).await?;
         let store = start::open_store(&config).await?;
-        Self::assemble(config, clock, store, grpc, admin).await
+        Self::assemble(config, clock, store, found, (grpc, admin)).await
     }
 
     /// As [`Self::start`], over a store that is open already.
@@ -57,19 +64,20 @@ impl Server {
         clock: Clock,
         store: Arc<dyn Store>,
     ) -> Result<Self, StartError> {
-        let (grpc, admin) = start::bind(&config).await?;
-        Self::assemble(config, clock, store, grpc, admin).await
+        let ports = start::bind(&config).await?;
+        let found = journaling::find(&config).await?;
+        Self::assemble(config, clock, store, found, ports).await
     }
 
     async fn assemble(
         config: Config,
         clock: Clock,
         store: Arc<dyn Store>,
-        grpc: TcpListener,
-        admin: TcpListener,
+        found: Option<Recovery>,
+        (grpc, admin): (TcpListener, TcpListener),
     ) -> Result<Self, StartError> {
         let lifecycle = Lifecycle::new();
-        let parts = start::parts(&config, clock, store).await?;
+        let parts = start::parts(&config, clock, store, found).await?;
         let admin_address = admin.local_addr().map_err(StartError::Listen)?;
         let (admin_shutdown, ended) = oneshot::channel::<()>();
         let metrics = Arc::clone(&parts.metrics);

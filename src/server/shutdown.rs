@@ -14,11 +14,14 @@ use tracing::{error, info, warn};
 use super::{StartError, start::Parts};
 use crate::{
     config::Config,
+    journal::{Journal, JournalError},
     lifecycle::{Lifecycle, Phase},
 };
 
 /// Pause between two attempts to flush while the store refuses.
 const FLUSH_RETRY: Duration = Duration::from_millis(50);
+/// How long calls may take to answer once the journal has failed.
+const GIVE_UP_GRACE: Duration = Duration::from_secs(1);
 /// What closing threads and files may take beyond the flush.
 const CLOSE_GRACE: Duration = Duration::from_secs(10);
 
@@ -85,22 +88,43 @@ impl Stopping<'_> {
     pub async fn run(mut self, parts: Parts) -> Result<Stopped, StartError> {
         let lifecycle = self.lifecycle;
         let flush_timeout = self.config.flush_timeout;
+        let journal = parts.journal.as_ref().map(|journaling| journaling.journal.clone());
         let failed = tokio::select! {
             () = self.shutdown.times(1) => None,
             served = &mut self.serving => Some(served),
+            error = failure_of(journal.clone()) => return self.give_up(error).await,
         };
         lifecycle.advance(Phase::Draining);
         if failed.is_none() {
             info!("draining: new calls are refused, those in flight finish");
             self.drain().await;
         }
-        let stopped = flush_all(parts, flush_timeout).await;
+        let stopped = tokio::select! {
+            stopped = flush_all(parts, flush_timeout) => stopped,
+            error = failure_of(journal) => {
+                lifecycle.advance(Phase::Stopped);
+                return Err(error.into());
+            }
+        };
         lifecycle.advance(Phase::Stopped);
         match failed {
             None | Some(Ok(Ok(()))) => Ok(stopped),
             Some(Ok(Err(error))) => Err(error.into()),
             Some(Err(error)) => Err(StartError::Assembly(error.to_string())),
         }
+    }
+
+    /// The journal has failed (I10): what waits for it is told, and nothing more is acknowledged.
+    /// Nothing is flushed either: only the next start knows what of it is durable.
+    async fn give_up(mut self, error: JournalError) -> Result<Stopped, StartError> {
+        error!(%error, "the server ends: start it again, it recovers what was acknowledged");
+        self.lifecycle.advance(Phase::Draining);
+        self.drain.send(()).ok();
+        if timeout(GIVE_UP_GRACE, &mut self.serving).await.is_err() {
+            warn!("calls in flight did not end in time");
+        }
+        self.lifecycle.advance(Phase::Stopped);
+        Err(error.into())
     }
 
     async fn drain(self) {
@@ -114,6 +138,14 @@ impl Stopping<'_> {
         // A peer may hold its connection open for ever; what its call has begun goes on without it.
         serving.abort();
         serving.await.ok();
+    }
+}
+
+/// Returns once the journal has failed; never where there is none.
+async fn failure_of(journal: Option<Journal>) -> JournalError {
+    match journal {
+        Some(journal) => journal.failed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -131,18 +163,28 @@ async fn flush_all(parts: Parts, flush_timeout: Duration) -> Stopped {
         }
     }
     let unflushed = parts.cache.dirty();
-    if unflushed > 0 {
-        error!(unflushed, "changed states could not be written in time and are lost");
-        return Stopped { unflushed };
+    match (unflushed, &parts.journal) {
+        (0, _) => info!("everything is written"),
+        (_, Some(_)) => warn!(
+            unflushed,
+            "changed states could not be written in time; the journal has them for the next start"
+        ),
+        (_, None) => {
+            error!(unflushed, "changed states could not be written in time and are lost");
+            return Stopped { unflushed };
+        }
     }
-    info!("everything is written");
     close(parts).await;
     Stopped { unflushed }
 }
 
 async fn close(parts: Parts) {
     let closing = async {
+        let newest = parts.cache.newest_version();
         spawn_blocking(move || parts.flusher.stop()).await.ok();
+        if let Some(journaling) = parts.journal {
+            journaling.close(newest).await;
+        }
         parts.store.close().await
     };
     match timeout(CLOSE_GRACE, closing).await {

@@ -5,20 +5,29 @@ use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc};
 use tokio::{net::TcpListener, task::spawn_blocking};
 use tracing::info;
 
-use super::StartError;
+use super::{
+    StartError,
+    journaling::{self, Journaling, keeps_journal},
+    past::Past,
+};
 use crate::{
-    cache::{Cache, CacheCounts, DIRTY_BYTES, ENTRY_BYTES, Sizing},
+    cache::{Cache, CacheCounts, DIRTY_BYTES, ENTRY_BYTES, Log, NoLog, Sizing},
     clock::Clock,
     config::{Config, Durability, StoreKind},
     engine::{self, Engine, EngineSettings},
-    flush::{FlushSettings, FlushThread, Flusher, raise_ceiling},
+    flush::{FlushSettings, FlushThread, Flusher, JournalLog},
+    journal::Recovery,
     metrics::{CacheSnapshot, Metrics},
-    model::Version,
-    store::{EmbeddedOptions, EmbeddedStore, MemoryStore, Store, StoreError},
+    store::{EmbeddedOptions, EmbeddedStore, MemoryStore, Store},
 };
+
+/// Milliseconds after which the store persists what it confirmed: each time it writes a file.
+const PERSIST_AFTER_MS: u64 = 60_000;
 
 /// What runs behind the ports.
 pub(super) struct Parts {
+    /// The journal, where the durability is that.
+    pub journal: Option<Journaling>,
     pub metrics: Arc<Metrics>,
     pub store: Arc<dyn Store>,
     pub cache: Arc<Cache>,
@@ -43,7 +52,7 @@ pub(super) async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartE
         StoreKind::Embedded => {
             let mut options = EmbeddedOptions::new(&config.data_dir);
             options.cache_bytes = config.store_cache_memory;
-            options.log_is_only_witness = config.durability == Durability::Store;
+            options.log_is_only_witness = !keeps_journal(config);
             let opened = spawn_blocking(move || EmbeddedStore::open(&options)).await;
             let opened = opened.map_err(|error| StartError::Assembly(error.to_string()))?;
             Ok(Arc::new(opened?))
@@ -55,20 +64,31 @@ pub(super) async fn parts(
     config: &Config,
     clock: Clock,
     store: Arc<dyn Store>,
+    found: Option<Recovery>,
 ) -> Result<Parts, StartError> {
     let metrics = Metrics::new().map_err(|error| StartError::Assembly(error.to_string()))?;
     let metrics = Arc::new(metrics);
-    let last = start_clock(&clock, store.as_ref()).await?;
-    let cache = Arc::new(Cache::new(sizing(config), last, rand::random()));
+    let past = Past::of(found, store.as_ref()).await?;
+    let journal = if keeps_journal(config) { past.begin(&metrics, &clock)? } else { None };
+    let log: Arc<dyn Log> = match &journal {
+        Some(journaling) => Arc::new(JournalLog(journaling.journal.clone())),
+        None => Arc::new(NoLog),
+    };
+    let cache = Arc::new(Cache::with_log(sizing(config), past.last(), rand::random(), &log));
     announce_memory(config, &cache);
     observe(&metrics, &cache, &clock);
-    let flusher = Flusher::new(
+    let mut flusher = Flusher::new(
         Arc::clone(&cache),
         Arc::clone(&store),
         clock.clone(),
         Arc::clone(&metrics),
         flush_settings(config),
     );
+    if let Some(journaling) = &journal {
+        flusher = flusher.with_journal(journaling.journal.clone(), past.commits());
+    }
+    let flusher = past.relive(&cache, flusher, &store, journal.as_ref()).await?;
+    flusher.raise_ceiling().await.map_err(StartError::from)?;
     let flusher = FlushThread::spawn(flusher).map_err(StartError::Listen)?;
     let engine = Arc::new(Engine::new(
         Arc::clone(&cache),
@@ -76,16 +96,9 @@ pub(super) async fn parts(
         clock,
         flusher.rounds(),
         Arc::clone(&metrics),
-        engine_settings(config),
+        engine_settings(config, journal.as_ref()),
     ));
-    Ok(Parts { metrics, store, cache, flusher, engine })
-}
-
-/// Starts versions above all that were ever given out, and persists how high they may rise.
-async fn start_clock(clock: &Clock, store: &dyn Store) -> Result<Version, StoreError> {
-    let last = store.clock_ceiling().await?;
-    raise_ceiling(clock, store, last).await?;
-    Ok(last)
+    Ok(Parts { journal, metrics, store, cache, flusher, engine })
 }
 
 fn sizing(config: &Config) -> Sizing {
@@ -105,17 +118,18 @@ fn announce_memory(config: &Config, cache: &Cache) {
         StoreKind::Embedded => {
             let mut options = EmbeddedOptions::new(&config.data_dir);
             options.cache_bytes = config.store_cache_memory;
-            options.log_is_only_witness = config.durability == Durability::Store;
             options.memory_bytes()
         }
     };
+    let journal_bytes = journaling::memory_bytes(config);
     info!(
         entries = sizing.entries,
         shards = sizing.shards,
         dirty_limit = sizing.dirty_limit,
         cache_bytes = sizing.bytes(),
         store_bytes,
-        total_bytes = sizing.bytes() as u64 + store_bytes,
+        journal_bytes,
+        total_bytes = sizing.bytes() as u64 + store_bytes + journal_bytes,
         "memory when full and as dirty as allowed"
     );
 }
@@ -148,14 +162,16 @@ fn flush_settings(config: &Config) -> FlushSettings {
         flush_after_ms: config.flush_after.as_millis() as u64,
         batch_rows: config.flush_batch_rows,
         tombstone_ttl_ms: config.tombstone_ttl.as_millis() as u64,
+        persist_after_ms: PERSIST_AFTER_MS,
     }
 }
 
-fn engine_settings(config: &Config) -> EngineSettings {
+fn engine_settings(config: &Config, journaling: Option<&Journaling>) -> EngineSettings {
     EngineSettings {
-        durability: match config.durability {
-            Durability::Memory => engine::Durability::Memory,
-            Durability::Store => engine::Durability::Store,
+        durability: match (config.durability, journaling) {
+            (_, Some(journaling)) => engine::Durability::Journal(journaling.journal.clone()),
+            (Durability::Store, None) => engine::Durability::Store,
+            (Durability::Memory | Durability::Journal, None) => engine::Durability::Memory,
         },
         concurrent_loads: config.max_concurrent_loads,
         tombstone_ttl_ms: config.tombstone_ttl.as_millis() as u64,

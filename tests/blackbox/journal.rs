@@ -8,9 +8,10 @@ use std::{
 };
 
 use readstates::{
-    journal::{FolderDisk, JournalOptions, Record, Recovery, StoreIdentity},
+    journal::{FolderDisk, JournalOptions, Record, Recovery},
     model::Version,
     store::CommitNumber,
+    store::StoreIdentity,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -21,9 +22,10 @@ fn data_dir() -> TempDir {
     let disk = FolderDisk::of_journal(directory.path()).expect("it is made");
     let options = JournalOptions { segment_bytes: 16 << 10, ..JournalOptions::default() };
     let mut recovery = Recovery::open(Arc::new(disk), options).expect("it is new");
-    let store = StoreIdentity { id: 9, commits: CommitNumber(0), is_new: true };
+    let store = StoreIdentity { id: 9, commits: CommitNumber(0) };
     recovery.check_store(store).expect("a new journal takes any");
     let (journal, mut writer) = recovery.begin().expect("there is room");
+    drop(recovery);
     for micros in [10, 20, 30] {
         journal.append_ceiling(Version::from_micros(micros));
         writer.step();
@@ -158,7 +160,7 @@ fn a_repaired_journal_is_begun_again() {
     let disk = FolderDisk::of_journal(directory.path()).expect("it is there");
     let mut recovery =
         Recovery::open(Arc::new(disk), JournalOptions::default()).expect("it is whole");
-    let store = StoreIdentity { id: 9, commits: CommitNumber(0), is_new: false };
+    let store = StoreIdentity { id: 9, commits: CommitNumber(0) };
     recovery.check_store(store).expect("it is the same store");
     let mut records = Vec::new();
     recovery

@@ -17,6 +17,8 @@ pub fn program(directory: &Path) -> Command {
             command.env_remove(name);
         }
     }
+    // Segments are written as a whole ahead of their use: many servers would write many.
+    command.env("READSTATES_JOURNAL_SEGMENT_SIZE", "1MiB");
     command.current_dir(directory).stdin(Stdio::null());
     command
 }

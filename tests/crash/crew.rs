@@ -42,6 +42,8 @@ pub struct Round {
     acknowledged: AtomicU64,
     /// ... and how many of them are to be waited for.
     wanted: u64,
+    /// Who has to compare everything before that.
+    clients: u64,
     enough: Notify,
     compared: AtomicU64,
     cut: AtomicU64,
@@ -50,8 +52,8 @@ pub struct Round {
 }
 
 impl Round {
-    fn new(wanted: u64) -> Self {
-        Self { wanted, ..Self::default() }
+    fn new(wanted: u64, clients: u64) -> Self {
+        Self { wanted, clients, ..Self::default() }
     }
 
     /// Whether no more calls are to be made.
@@ -60,19 +62,29 @@ impl Round {
     }
 
     fn goes_on(&self) -> bool {
-        !self.is_over() && self.acknowledged.load(Ordering::Relaxed) < self.wanted
+        !self.is_over() && !self.has_enough()
+    }
+
+    /// Every client has compared what it knew, and enough was acknowledged since.
+    fn has_enough(&self) -> bool {
+        self.acknowledged.load(Ordering::SeqCst) >= self.wanted
+            && self.compared.load(Ordering::SeqCst) >= self.clients
     }
 
     /// A changing call was answered.
     pub fn acknowledge(&self) {
-        if self.acknowledged.fetch_add(1, Ordering::Relaxed) + 1 == self.wanted {
+        self.acknowledged.fetch_add(1, Ordering::SeqCst);
+        if self.has_enough() {
             self.enough.notify_one();
         }
     }
 
     /// A client has found everything as it must be.
     pub fn compared(&self) {
-        self.compared.fetch_add(1, Ordering::Relaxed);
+        self.compared.fetch_add(1, Ordering::SeqCst);
+        if self.has_enough() {
+            self.enough.notify_one();
+        }
     }
 
     /// A client's call got no answer.
@@ -141,7 +153,7 @@ impl Crew {
         wanted: u64,
         end: impl AsyncFnOnce(Node, Clients) -> T,
     ) -> (T, Tally) {
-        let round = Arc::new(Round::new(wanted));
+        let round = Arc::new(Round::new(wanted, self.size()));
         let clients = node.clients(CONNECTIONS).await;
         let mut working = JoinSet::new();
         for (worker, client) in self.workers.drain(..).zip(clients.iter().cycle()) {

@@ -3,7 +3,7 @@
 use std::env;
 
 /// What an acknowledgement is to mean in these tests, as `--durability` names it.
-pub const DURABILITY: &str = "store";
+pub const DURABILITY: &str = "journal";
 
 /// Chosen for a release: every proof runs in its long form.
 const LONG: &str = "READSTATES_TEST_LONG";

@@ -215,6 +215,7 @@ fn the_next_group_fills_while_one_is_synced() {
     let mut recovery = Recovery::open(Arc::new(disk), TINY).expect("a new journal");
     recovery.check_store(STORE).expect("any store will do");
     let (journal, mut writer) = recovery.begin().expect("it begins");
+    drop(recovery);
     let filling = journal.clone();
     *hook.lock() = Some(Box::new(move || {
         filling.append_ceiling(Version::from_micros(1));
@@ -255,6 +256,7 @@ fn many_tasks_append_through_the_thread_and_everything_is_there_afterwards() {
     let mut recovery = Recovery::open(Arc::new(disk), options).expect("a new journal");
     recovery.check_store(STORE).expect("any store will do");
     let (journal, writer) = recovery.begin().expect("it begins");
+    drop(recovery);
     let thread = WriterThread::spawn(writer).expect("threads");
     std::thread::scope(|scope| {
         for runtime in 0..2 {

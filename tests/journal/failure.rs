@@ -8,10 +8,10 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use readstates::{
     journal::{
         DiskCall, Heal, JournalError, JournalOptions, Record, Recovery, SimulatedDisk, Step,
-        StoreIdentity,
     },
     model::{Sequence, Version},
     store::CommitNumber,
+    store::StoreIdentity,
 };
 
 use crate::{
@@ -265,6 +265,7 @@ fn what_heals_a_store_is_kept_until_the_store_has_it() {
     let (from, to) = (CommitNumber(0), CommitNumber(1));
     assert_eq!((heal, records), (Heal::Healed { from, to }, 1));
     let (journal, writer) = recovery.begin().expect("it begins");
+    drop(recovery);
     assert_eq!(journal.usage().horizon, Sequence::ZERO);
     drop(writer);
     // The store committed other things meanwhile, and the process was killed.

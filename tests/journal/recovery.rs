@@ -2,9 +2,10 @@
 //! right one and has everything (I11).
 
 use readstates::{
-    journal::{Heal, Image, JournalError, Record, SegmentId, SimulatedDisk, StoreIdentity},
+    journal::{Heal, Image, JournalError, Record, SegmentId, SimulatedDisk},
     model::{Sequence, Version},
     store::CommitNumber,
+    store::StoreIdentity,
 };
 
 use crate::{
@@ -37,7 +38,7 @@ fn lagging(segments: u64) -> Builder {
 }
 
 fn store(commits: u64) -> StoreIdentity {
-    StoreIdentity { id: STORE, commits: CommitNumber(commits), is_new: false }
+    StoreIdentity { id: STORE, commits: CommitNumber(commits) }
 }
 
 /// The first record that is replayed with this store.
@@ -56,7 +57,7 @@ fn an_empty_folder_is_a_new_journal() {
         let mut recovery = open(&SimulatedDisk::restore(image)).expect("it is empty");
         assert!(recovery.is_new());
         assert_eq!(recovery.ceiling(), Version::ZERO);
-        let unknown = StoreIdentity { id: 5, commits: CommitNumber(1_000), is_new: false };
+        let unknown = StoreIdentity { id: 5, commits: CommitNumber(1_000) };
         assert!(matches!(recovery.check_store(unknown), Ok(Heal::InStep)));
         assert_eq!(records_of(&recovery).expect("nothing is replayed").0, []);
     }
@@ -109,7 +110,7 @@ fn another_store_and_an_empty_one_are_refused() {
     let foreign = StoreIdentity { id: STORE + 1, ..store(100) };
     let Err(error) = first_replayed(&builder.disk, foreign) else { panic!("it was taken") };
     assert!(error.to_string().contains("was made by another journal"), "{error}");
-    let empty = StoreIdentity { is_new: true, ..foreign };
+    let empty = StoreIdentity { commits: CommitNumber(1), ..foreign };
     let Err(error) = first_replayed(&builder.disk, empty) else { panic!("it was taken") };
     assert!(error.to_string().contains("just made and is empty"), "{error}");
 }
@@ -183,9 +184,10 @@ fn sequences_go_on_above_the_horizon() {
     builder.advance(Sequence::new(12), 1);
     let recovery = open(&builder.disk).expect("it is whole");
     let (_journal, writer) = recovery.begin().expect("no fault");
-    drop(writer);
+    drop((recovery, writer));
     let recovery = open(&builder.disk).expect("it is whole");
     let (journal, _writer) = recovery.begin().expect("no fault");
+    drop(recovery);
     assert_eq!(journal.last(), Sequence::new(12));
 }
 

@@ -7,10 +7,11 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use readstates::{
     journal::{
         Disk, DiskCall, Heal, Image, Inspection, JournalError, JournalOptions, Record, Repair,
-        SegmentId, SimulatedDisk, StoreIdentity,
+        SegmentId, SimulatedDisk,
     },
     model::{Sequence, Version},
     store::CommitNumber,
+    store::StoreIdentity,
 };
 
 use crate::{
@@ -211,7 +212,7 @@ fn what_guards_versions_and_the_store_is_kept() {
     flip(&name(2), 5_000)(&mut image);
     let disk = SimulatedDisk::restore(image);
     repair(&disk, true).expect("there is room");
-    let store = |id, commits| StoreIdentity { id, commits: CommitNumber(commits), is_new: false };
+    let store = |id, commits| StoreIdentity { id, commits: CommitNumber(commits) };
     assert_eq!(open(&disk).expect("it is whole").ceiling(), Version::from_micros(1 << 50));
     let check = |store| open(&disk).expect("it is whole").check_store(store);
     assert!(matches!(check(store(STORE, 9)), Ok(Heal::InStep)));
@@ -226,7 +227,7 @@ fn a_store_that_no_manifest_names_any_more_is_taken() {
     image.remove("manifest");
     let disk = SimulatedDisk::restore(image);
     repair(&disk, true).expect("there is room");
-    let store = StoreIdentity { id: 123, commits: CommitNumber(0), is_new: false };
+    let store = StoreIdentity { id: 123, commits: CommitNumber(0) };
     assert!(matches!(open(&disk).expect("it is whole").check_store(store), Ok(Heal::InStep)));
 }
 

@@ -6,13 +6,14 @@ use futures_util::FutureExt as _;
 use readstates::{
     journal::{
         Heal, Journal, JournalError, JournalOptions, Record, Recovery, Reservation, SimulatedDisk,
-        Step, StoreIdentity, Writer,
+        Step, Writer,
     },
     model::Sequence,
     store::CommitNumber,
+    store::StoreIdentity,
 };
 
-pub const STORE: StoreIdentity = StoreIdentity { id: 5, commits: CommitNumber(0), is_new: false };
+pub const STORE: StoreIdentity = StoreIdentity { id: 5, commits: CommitNumber(0) };
 
 /// The smallest segments that there are, and nothing kept beyond what is needed.
 pub const TINY: JournalOptions = JournalOptions {
@@ -92,6 +93,7 @@ impl Scene {
         let mut recovery = Recovery::open(Arc::new(disk.clone()), options)?;
         recovery.check_store(truth.store())?;
         let (journal, writer) = recovery.begin()?;
+        drop(recovery);
         truth.written.truncate(journal.last().as_u64() as usize);
         assert_eq!(journal.durable(), journal.last());
         truth.acknowledged = journal.last();

@@ -10,7 +10,7 @@ use std::{
 
 use readstates::{
     clock::Clock,
-    config::Config,
+    config::{Config, Durability},
     lifecycle::Phase,
     proto::{self, read_states_service_client::ReadStatesServiceClient},
     server::{Server, Shutdown, StartError, Stopped},
@@ -65,6 +65,8 @@ impl Ground {
         config.listen = "127.0.0.1:0".parse().expect("an address");
         config.admin_listen = config.listen;
         config.cache_entries = cache_entries;
+        // What is shown here does not depend on it; tests/journal and tests/crash are about it.
+        config.durability = Durability::Memory;
         Self { rest, config, clock: None }
     }
 

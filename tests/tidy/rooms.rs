@@ -20,7 +20,7 @@ enum Crates {
 }
 
 /// From the top of the house to its ground; `proto` is the generated contract.
-const ROOMS: [Room; 17] = [
+const ROOMS: [Room; 18] = [
     room("main", &[], "main only starts things"),
     room(
         "cli",
@@ -89,6 +89,7 @@ const ROOMS: [Room; 17] = [
         words: CLOCKS,
         ..room("model", &[], "it is pure: take what you need as an argument")
     },
+    Room { crates: Crates::None, ..room("sabotage", &[], "it breaks things, and sees nothing") },
 ];
 
 const CLOCKS: &[&str] = &["Instant::now", "SystemTime::now"];

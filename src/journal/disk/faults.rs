@@ -36,6 +36,8 @@ pub(super) struct Fault {
     pub(super) error: io::Error,
     /// Of a write: how much of it is done all the same.
     pub(super) written: usize,
+    /// The disk has stopped: what was not synced before is as the power cut finds it.
+    pub(super) stopped: bool,
 }
 
 struct Rule {
@@ -127,7 +129,10 @@ impl DiskFaults {
         {
             match left.checked_sub(1) {
                 Some(less) => *left = less,
-                None => return Err(Fault { error: io::Error::from_raw_os_error(5), written: 0 }),
+                None => {
+                    let error = io::Error::from_raw_os_error(5);
+                    return Err(Fault { error, written: 0, stopped: true });
+                }
             }
         }
         let mut met = None;
@@ -145,7 +150,7 @@ impl DiskFaults {
         let Some(index) = met else { return Ok(()) };
         let rule = &inner.rules[index];
         let error = io::Error::from_raw_os_error(rule.errno);
-        let fault = Fault { error, written: rule.written };
+        let fault = Fault { error, written: rule.written, stopped: false };
         if !rule.stays {
             inner.rules.remove(index);
         }

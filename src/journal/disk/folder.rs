@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::store::lasting::make_folder;
+
 use super::{Disk, DiskFile};
 
 /// A folder of the file system.
@@ -23,11 +25,7 @@ impl FolderDisk {
 
     /// The folder at `path`, which is made, for good, where it is not there.
     pub fn new(path: &Path) -> io::Result<Self> {
-        if !path.try_exists()? {
-            fs::create_dir_all(path)?;
-            let parent = path.parent().filter(|parent| *parent != Path::new(""));
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
-        }
+        make_folder(path)?;
         Ok(Self { path: path.to_owned() })
     }
 

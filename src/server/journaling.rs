@@ -1,0 +1,66 @@
+//! The journal of a running server: where it lies, its writer's thread, its end.
+
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::StartError;
+use crate::{
+    config::{Config, Durability, StoreKind},
+    flush,
+    journal::{FOLDER, Journal, JournalOptions, Recovery, WriterThread},
+    model::Version,
+};
+
+/// A journal with all that keeps it going.
+pub(super) struct Journaling {
+    pub journal: Journal,
+    pub writer: WriterThread,
+    /// Wakes the waiters of this runtime.
+    pub herald: JoinHandle<()>,
+}
+
+/// Whether this server writes a journal: beside a store that ends with it, it would be in vain.
+pub(super) fn keeps_journal(config: &Config) -> bool {
+    config.durability == Durability::Journal && config.store != StoreKind::Memory
+}
+
+/// Takes and reads the journal, where there is one or is to be one. From here on no other process
+/// can use the data directory.
+pub(super) async fn find(config: &Config) -> Result<Option<Recovery>, StartError> {
+    let left_over = || config.data_dir.join(FOLDER).exists();
+    if config.store == StoreKind::Memory || (!keeps_journal(config) && !left_over()) {
+        return Ok(None);
+    }
+    let (data_dir, options) = (config.data_dir.clone(), options(config));
+    let opened = spawn_blocking(move || Recovery::open_in(&data_dir, options)).await;
+    let opened = opened.map_err(|error| StartError::Assembly(error.to_string()))?;
+    Ok(Some(opened?))
+}
+
+fn options(config: &Config) -> JournalOptions {
+    JournalOptions {
+        segment_bytes: config.journal_segment_size,
+        pending_bytes_max: config.journal_buffer as usize,
+        size_bytes: config.journal_size,
+        reserve_bytes: config.disk_reserve,
+    }
+}
+
+/// Memory that the journal takes at most: what is open and what is being written, and what the
+/// store has confirmed and not persisted.
+pub(super) fn memory_bytes(config: &Config) -> u64 {
+    if !keeps_journal(config) {
+        return 0;
+    }
+    2 * config.journal_buffer + flush::UNPERSISTED_BYTES_MAX
+}
+
+impl Journaling {
+    /// Makes the end durable: after that, damage at the end is told from a torn write.
+    pub async fn close(self, newest: Version) {
+        let closed = spawn_blocking(move || self.writer.close(Some(newest))).await;
+        if let Ok(Err(error)) = closed {
+            tracing::error!(%error, "the journal did not close cleanly; nothing is lost by that");
+        }
+        self.herald.abort();
+    }
+}

@@ -1,0 +1,149 @@
+//! What the journal knows at start: it comes back into the cache as dirty states, and is written
+//! down anew before anybody is served.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::{runtime::Handle, task::spawn_blocking};
+use tracing::info;
+
+use super::{StartError, journaling::Journaling};
+use crate::{
+    cache::{Cache, Full},
+    clock::Clock,
+    flush::{Flusher, PassEnd, Scope},
+    journal::{Record, Recovery, WriterThread},
+    metrics::Metrics,
+    model::{Sequence, Version},
+    store::{CommitNumber, Store},
+};
+
+/// Passes in which the store may refuse to make room for one record.
+const PASSES_PER_RECORD_MAX: usize = 3;
+
+/// The journal as it was found, and the store beside it.
+pub(super) struct Past {
+    found: Option<Recovery>,
+    last: Version,
+    commits: CommitNumber,
+}
+
+impl Past {
+    /// Checks that journal and store belong together (I11).
+    pub async fn of(mut found: Option<Recovery>, store: &dyn Store) -> Result<Self, StartError> {
+        let identity = store.identity().await?;
+        let mut last = store.clock_ceiling().await?;
+        if let Some(recovery) = &mut found {
+            recovery.check_store(identity)?;
+            last = last.max(recovery.ceiling());
+        }
+        let commits = found.as_ref().map_or_else(CommitNumber::default, Recovery::commits);
+        Ok(Self { found, last, commits })
+    }
+
+    /// Every version given out before is at most this one.
+    pub fn last(&self) -> Version {
+        self.last
+    }
+
+    /// What the store has persisted for certain.
+    pub fn commits(&self) -> CommitNumber {
+        self.commits
+    }
+
+    /// Begins a new segment behind what was found, and starts what keeps the journal going.
+    pub fn begin(
+        &self,
+        metrics: &Metrics,
+        clock: &Clock,
+    ) -> Result<Option<Journaling>, StartError> {
+        let Some(recovery) = &self.found else { return Ok(None) };
+        let (journal, writer) = recovery.begin()?;
+        journal.observe(metrics, clock.clone());
+        let writer = WriterThread::spawn(writer).map_err(StartError::Listen)?;
+        let herald = tokio::spawn(journal.clone().herald());
+        Ok(Some(Journaling { journal, writer, herald }))
+    }
+
+    /// Brings back what the store does not have. With a journal that goes on, all of it is durable
+    /// there anew before this returns: what was read may have been in the system's memory only
+    /// (I10). Without one it is in the store, and the old journal is gone.
+    pub async fn relive(
+        self,
+        cache: &Arc<Cache>,
+        flusher: Flusher,
+        store: &Arc<dyn Store>,
+        journaling: Option<&Journaling>,
+    ) -> Result<Flusher, StartError> {
+        let Some(recovery) = self.found else { return Ok(flusher) };
+        let started = Instant::now();
+        let replay = Replay { cache: Arc::clone(cache), flusher, runtime: Handle::current() };
+        let replayed = spawn_blocking(move || replay.run(recovery)).await;
+        let replayed = replayed.map_err(|error| StartError::Assembly(error.to_string()))?;
+        let (flusher, recovery, records) = replayed?;
+        if let Some(Journaling { journal, .. }) = journaling {
+            if records > 0 {
+                settled(flusher.checkpoint().await)?;
+            }
+            journal.note_recovery(records, started.elapsed());
+        } else {
+            settled(flusher.pass(Scope::Everything).await)?;
+            store.persist().await?;
+            store.raise_clock_ceiling(self.last).await?;
+            retire(recovery).await?;
+        }
+        let (dirty, took) = (cache.dirty(), started.elapsed());
+        info!(records, dirty, ?took, "the journal was replayed");
+        Ok(flusher)
+    }
+}
+
+async fn retire(recovery: Recovery) -> Result<(), StartError> {
+    let retired = spawn_blocking(move || recovery.retire()).await;
+    retired.map_err(|error| StartError::Assembly(error.to_string()))??;
+    info!("the journal is done with: the store has everything, and the durability is another one");
+    Ok(())
+}
+
+fn settled(end: PassEnd) -> Result<(), StartError> {
+    match end {
+        PassEnd::Done | PassEnd::Cut => Ok(()),
+        PassEnd::Refused | PassEnd::Failed => Err(StartError::Recovery),
+    }
+}
+
+/// The replay, on a thread of its own: reading files waits.
+struct Replay {
+    cache: Arc<Cache>,
+    flusher: Flusher,
+    runtime: Handle,
+}
+
+impl Replay {
+    fn run(self, recovery: Recovery) -> Result<(Flusher, Recovery, u64), StartError> {
+        self.flusher.set_replaying(true);
+        let replayed = recovery.replay(&mut |sequence, record| self.take(sequence, &record))?;
+        self.flusher.set_replaying(false);
+        Ok((self.flusher, recovery, replayed.records))
+    }
+
+    /// Where the cache is full of dirty states, the store has to take them first.
+    fn take(&self, sequence: Sequence, record: &Record) -> Result<(), StartError> {
+        for _ in 0..PASSES_PER_RECORD_MAX {
+            if self.restore(sequence, record).is_ok() {
+                return Ok(());
+            }
+            self.runtime.block_on(self.flusher.pass(Scope::Everything));
+        }
+        Err(StartError::Recovery)
+    }
+
+    fn restore(&self, sequence: Sequence, record: &Record) -> Result<(), Full> {
+        match record {
+            Record::State { key, state } => self.cache.restore(key, state.clone(), sequence, 0),
+            Record::UserDeletion { user, version } => {
+                self.cache.restore_deletion(*user, *version, sequence)
+            }
+            _ => Ok(()),
+        }
+    }
+}
