@@ -45,7 +45,13 @@ impl Engine {
     async fn begin_deletion(&self, user: UserId) -> Result<Sequence, Error> {
         let deadline = Instant::now() + DIRTY_WAIT_MAX;
         loop {
-            let room = self.settings.durability.room(1).await?;
+            let room = match self.settings.durability.room(1).await {
+                Ok(room) => room,
+                Err(error) => {
+                    self.counted(Err(error))?;
+                    continue;
+                }
+            };
             let refusal = match self.cache.delete_user(user, &self.clock.now()) {
                 Ok((_, record)) => return Ok(record),
                 Err(refusal) => refusal,

@@ -183,7 +183,7 @@ fn concluded(outcome: Outcome) -> Concluded<Done> {
         Err(Refusal::DirtyLimit) => Concluded { result: Err(Error::DirtyLimit), unflushed: None },
         Err(Refusal::Closed) => Concluded { result: Err(Error::Draining), unflushed: None },
         Err(Refusal::ClockCeiling) => {
-            let why = "it has not taken the clock's ceiling for long".to_owned();
+            let why = "the clock's ceiling could not be raised for long".to_owned();
             let result = Err(Error::Store(StoreError::Unavailable(why)));
             Concluded { result, unflushed: None }
         }

@@ -13,7 +13,7 @@ use crate::{
     store::{Batch, CommitNumber, CommitReport, Row, Store, StoreError},
 };
 
-use super::journaled::{Journaled, JournaledError};
+use super::journaled::{Journaled, JournaledError, ended};
 
 /// Rows that are looked at in one step of deleting a user.
 const DELETION_STEP_ROWS: usize = 1024;
@@ -271,6 +271,13 @@ impl Flusher {
         end
     }
 
+    /// As [`Self::tend_journal`], while the store fails: it is not asked for anything.
+    pub async fn shorten_journal(&self) {
+        if self.journaled.as_ref().is_some_and(Journaled::wants_checkpoint) {
+            self.checkpoint().await;
+        }
+    }
+
     /// Makes the store persist everything that it confirmed, and lets the journal go that far.
     pub async fn persist(&self) -> PassEnd {
         let Some(journaled) = &self.journaled else { return PassEnd::Done };
@@ -385,16 +392,5 @@ impl Flusher {
             self.clock.raise_ceiling(ceiling);
         }
         Ok(())
-    }
-}
-
-/// What became of the journal, as the end of a pass.
-fn ended(result: Result<(), JournaledError>, consequence: &str) -> PassEnd {
-    match result {
-        Ok(()) => PassEnd::Done,
-        Err(error) => {
-            warn!(%error, "{consequence}");
-            PassEnd::Failed
-        }
     }
 }

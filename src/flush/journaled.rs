@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use parking_lot::Mutex;
+use tracing::warn;
 
+use super::PassEnd;
 use crate::{
     cache::{Cache, KEYS_PER_HOLD_MAX, UserDeletion},
     journal::{Journal, JournalError},
@@ -16,8 +18,10 @@ use crate::{
 /// Rows and deletions that the store has confirmed and not persisted, at most; then it persists
 /// before it gets more.
 const UNPERSISTED_MAX: usize = 131_072;
-/// The memory of those: a key, a state and their share of the index each, where few have ledgers.
-pub const UNPERSISTED_BYTES_MAX: u64 = 96 * UNPERSISTED_MAX as u64;
+/// Heap parts of those rows, at most; a batch may go beyond it.
+const EXTRA_BYTES_MAX: usize = 16 << 20;
+/// The memory of all that: a key, a state and their share of the index each, and the heap parts.
+pub const UNPERSISTED_BYTES_MAX: u64 = (96 * UNPERSISTED_MAX + EXTRA_BYTES_MAX) as u64;
 
 /// About what a record takes on disk; to tell how much a checkpoint copied.
 const RECORD_BYTES: u64 = 64;
@@ -44,6 +48,8 @@ pub(super) struct Journaled {
 struct Unpersisted {
     rows: BTreeMap<Key, ReadState>,
     deletions: BTreeMap<UserId, Version>,
+    /// Of all rows that were kept, replaced ones included.
+    extra_bytes: usize,
     /// When the first of them was confirmed.
     since_ms: Option<u64>,
     /// What the store had persisted at last.
@@ -76,8 +82,10 @@ impl Journaled {
         let mut unpersisted = self.unpersisted.lock();
         unpersisted.since_ms.get_or_insert(now_ms);
         let failed: HashSet<&Key> = report.failed.iter().collect();
-        let written = rows.into_iter().filter(|row| !failed.contains(&row.key));
-        unpersisted.rows.extend(written.map(|row| (row.key, row.state)));
+        for row in rows.into_iter().filter(|row| !failed.contains(&row.key)) {
+            unpersisted.extra_bytes += row.state.extra_bytes();
+            unpersisted.rows.insert(row.key, row.state);
+        }
     }
 
     pub fn keep_deletion(&self, deletion: UserDeletion, now_ms: u64) {
@@ -102,7 +110,8 @@ impl Journaled {
 
     /// As much is kept as may be.
     pub fn is_full(&self) -> bool {
-        self.unpersisted.lock().len() >= UNPERSISTED_MAX
+        let unpersisted = self.unpersisted.lock();
+        unpersisted.len() >= UNPERSISTED_MAX || unpersisted.extra_bytes >= EXTRA_BYTES_MAX
     }
 
     /// Something is kept for as long as may be.
@@ -130,6 +139,7 @@ impl Journaled {
             let mut unpersisted = self.unpersisted.lock();
             unpersisted.rows = BTreeMap::new();
             unpersisted.deletions = BTreeMap::new();
+            unpersisted.extra_bytes = 0;
             unpersisted.since_ms = None;
             unpersisted.commits = commits;
             if unpersisted.replaying && !sabotage::is(Fault::ReplayLetsGo) {
@@ -144,7 +154,8 @@ impl Journaled {
     async fn needless_upto(&self, cache: &Cache) -> Result<Sequence, JournalError> {
         let last = self.journal.last();
         let needed = cache.first_needed();
-        self.journal.reached(last).await?;
+        // What was unpinned by then was replaced by records that may be newer than `last`.
+        self.durable().await?;
         if sabotage::is(Fault::AdvanceUnconfirmed) {
             return Ok(last);
         }
@@ -155,7 +166,7 @@ impl Journaled {
     /// has confirmed and not persisted is among it, so it is not needed for this that it does.
     pub async fn checkpoint(&self, cache: &Cache) -> Result<(), JournaledError> {
         let upto = self.journal.last();
-        let records_before = self.journal.last();
+        let (records_before, bytes_before) = (self.journal.last(), self.journal.usage().bytes);
         if !sabotage::is(Fault::CheckpointDirtyOnly) {
             self.copy_unpersisted(cache).await?;
         }
@@ -166,7 +177,8 @@ impl Journaled {
         let commits = self.unpersisted.lock().commits;
         let upto = cache.first_needed().map_or(upto, |needed| upto.min(needed.previous()));
         let records = self.journal.last().as_u64() - records_before.as_u64();
-        self.journal.note_checkpoint(records * RECORD_BYTES);
+        let files = self.journal.usage().bytes.saturating_sub(bytes_before);
+        self.journal.note_checkpoint(files.max(records * RECORD_BYTES));
         Ok(self.journal.advance(upto, commits)?)
     }
 
@@ -225,5 +237,16 @@ impl Journaled {
     pub async fn raise_ceiling(&self, ceiling: Version) -> Result<(), JournalError> {
         let record = self.journal.append_ceiling(ceiling);
         self.journal.reached(record).await
+    }
+}
+
+/// What became of the journal, as the end of a pass.
+pub(super) fn ended(result: Result<(), JournaledError>, consequence: &str) -> PassEnd {
+    match result {
+        Ok(()) => PassEnd::Done,
+        Err(error) => {
+            warn!(%error, "{consequence}");
+            PassEnd::Failed
+        }
     }
 }

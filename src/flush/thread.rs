@@ -76,7 +76,10 @@ async fn passes(flusher: &Flusher, rounds: &Rounds) {
         let scope = if complete { Scope::Everything } else { Scope::Due };
         let mut end = flusher.pass(scope).await;
         rounds.end(complete, end);
-        if end != PassEnd::Failed {
+        if end == PassEnd::Failed {
+            // Keys that are dirty go on through an outage, and so would the journal.
+            flusher.shorten_journal().await;
+        } else {
             end = end.max(flusher.tend_journal().await);
         }
         pause = pauses.after(end);

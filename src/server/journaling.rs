@@ -56,8 +56,8 @@ pub(super) fn memory_bytes(config: &Config) -> u64 {
 
 impl Journaling {
     /// Makes the end durable: after that, damage at the end is told from a torn write.
-    pub async fn close(self, newest: Version) {
-        let closed = spawn_blocking(move || self.writer.close(Some(newest))).await;
+    pub async fn close(self, newest: Option<Version>) {
+        let closed = spawn_blocking(move || self.writer.close(newest)).await;
         if let Ok(Err(error)) = closed {
             tracing::error!(%error, "the journal did not close cleanly; nothing is lost by that");
         }

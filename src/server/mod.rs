@@ -51,7 +51,8 @@ impl Server {
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         let (grpc, admin) = start::bind(&config).await?;
         let found = journaling::find(&config).await?;
-        let store = start::open_store(&config).await?;
+        let is_journaled = found.as_ref().is_some_and(|recovery| !recovery.is_new());
+        let store = start::open_store(&config, is_journaled).await?;
         Self::assemble(config, clock, store, found, (grpc, admin)).await
     }
 

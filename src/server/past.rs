@@ -30,6 +30,10 @@ pub(super) struct Past {
 impl Past {
     /// Checks that journal and store belong together (I11).
     pub async fn of(mut found: Option<Recovery>, store: &dyn Store) -> Result<Self, StartError> {
+        if found.as_ref().is_some_and(Recovery::is_new) {
+            // From here on the store's own log may be cut where it is damaged.
+            store.persist().await?;
+        }
         let identity = store.identity().await?;
         let mut last = store.clock_ceiling().await?;
         if let Some(recovery) = &mut found {
@@ -87,6 +91,9 @@ impl Past {
             journal.note_recovery(records, started.elapsed());
         } else {
             settled(flusher.pass(Scope::Everything).await)?;
+            if cache.dirty() > 0 {
+                return Err(StartError::Recovery);
+            }
             store.persist().await?;
             store.raise_clock_ceiling(self.last).await?;
             retire(recovery).await?;

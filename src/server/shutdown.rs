@@ -174,13 +174,15 @@ async fn flush_all(parts: Parts, flush_timeout: Duration) -> Stopped {
             return Stopped { unflushed };
         }
     }
-    close(parts).await;
+    let is_closed = parts.cache.close_if_clean();
+    close(parts, is_closed).await;
     Stopped { unflushed }
 }
 
-async fn close(parts: Parts) {
+/// Where the cache `is_closed`, no version will follow the newest one.
+async fn close(parts: Parts, is_closed: bool) {
     let closing = async {
-        let newest = parts.cache.newest_version();
+        let newest = is_closed.then(|| parts.cache.newest_version());
         spawn_blocking(move || parts.flusher.stop()).await.ok();
         if let Some(journaling) = parts.journal {
             journaling.close(newest).await;

@@ -46,13 +46,18 @@ async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListene
     bound.map_err(|source| StartError::Bind { setting, address, source })
 }
 
-pub(super) async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+/// Opens the store. Where it `is_journaled` until now, its own log is not the only witness of what
+/// it confirmed.
+pub(super) async fn open_store(
+    config: &Config,
+    is_journaled: bool,
+) -> Result<Arc<dyn Store>, StartError> {
     match config.store {
         StoreKind::Memory => Ok(Arc::new(MemoryStore::default())),
         StoreKind::Embedded => {
             let mut options = EmbeddedOptions::new(&config.data_dir);
             options.cache_bytes = config.store_cache_memory;
-            options.log_is_only_witness = !keeps_journal(config);
+            options.log_is_only_witness = !is_journaled;
             let opened = spawn_blocking(move || EmbeddedStore::open(&options)).await;
             let opened = opened.map_err(|error| StartError::Assembly(error.to_string()))?;
             Ok(Arc::new(opened?))

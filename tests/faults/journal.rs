@@ -9,7 +9,10 @@ use std::{
 use readstates::{
     config::{Config, Durability},
     journal::JournalError,
-    proto::{AckRequest, DeleteUserRequest, GetRequest, IncrementRequest, ListRequest, ReadState},
+    proto::{
+        AckRequest, ApplyRequest, DeleteUserRequest, GetRequest, IncrementRequest, ListRequest,
+        Operation, ReadState, operation,
+    },
     server::{StartError, Stopped},
     store::{Call, MemoryStore, Moment},
 };
@@ -173,4 +176,52 @@ async fn an_ack_whose_caller_went_away_is_whole() {
     node.stopped().await;
     let node = Node::start_over(node.rests(), journaled(folder.path())).await.expect("again");
     assert_eq!(state(&mut node.client().await, 1).await.expect("a state").last_acked_id, 9);
+}
+
+/// The bytes of all files of the journal.
+fn journal_bytes(data_dir: &Path) -> u64 {
+    let files = std::fs::read_dir(data_dir.join("journal")).expect("a folder");
+    // One that goes meanwhile counts for nothing.
+    files.filter_map(|file| file.ok()?.metadata().ok()).map(|file| file.len()).sum()
+}
+
+/// Keys that are dirty go on through an outage; their old records are not kept for ever.
+#[tokio::test]
+async fn scenario_38_the_journal_does_not_grow_with_an_outage() {
+    const CALLS: u64 = 400;
+    const OPERATIONS: u64 = 2_000;
+    const BOUND_BYTES: u64 = 2 << 20;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut node = Node::start(|config| {
+        journaled(folder.path())(config);
+        config.journal_segment_size = 256 << 10;
+        config.journal_size = 256 << 10;
+        config.flush_after = Duration::from_millis(1);
+    })
+    .await;
+    let mut client = node.client().await;
+    node.faults.fail_next(Call::Commit, ALWAYS, outage());
+    node.faults.fail_next(Call::Persist, ALWAYS, outage());
+    let (mut largest, mut let_go) = (0, 0);
+    for call in 1..=CALLS {
+        let ack = |n| AckRequest {
+            user_id: 1,
+            channel_id: 1,
+            message_id: call * OPERATIONS + n,
+            ..Default::default()
+        };
+        let operations = (0..OPERATIONS)
+            .map(|n| Operation { operation: Some(operation::Operation::Ack(ack(n))) })
+            .collect();
+        client.apply(ApplyRequest { operations }).await.expect("dirty keys go on");
+        let bytes = journal_bytes(folder.path());
+        let_go += u64::from(bytes < largest);
+        largest = largest.max(bytes);
+        if let_go > 0 && call * OPERATIONS * 40 > 2 * BOUND_BYTES {
+            break;
+        }
+    }
+    assert!(let_go > 0, "{largest} bytes, and nothing went");
+    node.ask();
+    assert_eq!(node.stopped().await, Stopped { unflushed: 1 });
 }
