@@ -1,5 +1,8 @@
 //! What goes into the cache and what comes out of it.
 
+use std::{fmt, sync::Arc};
+
+use super::watchers::Watcher;
 use crate::model::{Extra, Key, MentionOutcome, Sequence, Update, Version, View};
 
 /// What is asked of one key.
@@ -91,14 +94,37 @@ pub struct UserDeletion {
     pub version: Version,
 }
 
-/// Heap parts that left the cache, to be freed once the lock is released (I1).
-#[derive(Debug, Default)]
-#[expect(clippy::vec_box, reason = "the boxes are freed outside the lock, not moved out of")]
-pub(super) struct Leftovers(Vec<Box<Extra>>);
+/// What is left to do once the lock is released (I1): heap parts that left the cache are freed, and
+/// who was told of a change is woken.
+#[derive(Default)]
+pub(super) struct Leftovers {
+    #[expect(clippy::vec_box, reason = "the boxes are freed outside the lock, not moved out of")]
+    extras: Vec<Box<Extra>>,
+    told: Vec<Arc<dyn Watcher>>,
+}
 
 impl Leftovers {
     pub fn add(&mut self, extra: Option<Box<Extra>>) {
-        self.0.extend(extra);
+        self.extras.extend(extra);
+    }
+
+    /// Has `watcher` woken: once, where many changes in a row are for it.
+    pub fn wake(&mut self, watcher: &Arc<dyn Watcher>) {
+        if !self.told.last().is_some_and(|last| Arc::ptr_eq(last, watcher)) {
+            self.told.push(Arc::clone(watcher));
+        }
+    }
+}
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        self.told.iter().for_each(|watcher| watcher.wake());
+    }
+}
+
+impl fmt::Debug for Leftovers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} heap parts, {} watchers", self.extras.len(), self.told.len())
     }
 }
 

@@ -8,10 +8,11 @@ use super::{
     log::Log,
     sync::{AtomicUsize, Ordering},
     ticket::Tickets,
+    watchers::{Change, Watchers},
 };
 use crate::{
     clock::Now,
-    model::{Key, ReadState, Sequence, Update, UserId, Version},
+    model::{Cause, Key, ReadState, Sequence, Update, UserId, Version},
     sabotage::{self, Fault},
 };
 
@@ -79,6 +80,7 @@ pub(super) struct Book {
     pub last: Version,
     pub dirty: DirtyIndex,
     pub tickets: Tickets,
+    pub watchers: Watchers,
     /// Users deleted as a whole, until the store confirms it. In order, so that what is done with
     /// them can be done again the same way.
     pub deletions: BTreeMap<UserId, Deletion>,
@@ -95,6 +97,7 @@ impl Book {
             last,
             dirty: DirtyIndex::new(places.limit),
             tickets: Tickets::default(),
+            watchers: Watchers::default(),
             deletions: BTreeMap::new(),
             extra_bytes: 0,
             dirty_refused: 0,
@@ -169,6 +172,9 @@ impl Book {
         // Deleting and starting anew replace the state, and with it the mark.
         state.set_holder_mark(was_dirty || transition.changed);
         self.extra_bytes = self.extra_bytes + state.extra_bytes() - bytes;
+        if let Some(record) = record {
+            self.tell(key, state, Cause::from(&update.operation), record, leftovers);
+        }
         let done = Done {
             view: state.view(),
             previous,
@@ -177,6 +183,28 @@ impl Book {
             unflushed: None,
         };
         (done, record)
+    }
+
+    /// Tells who watches the user what `state` has become: in the order of the versions, as that is
+    /// given under the same hold of the lock.
+    fn tell(
+        &self,
+        key: &Key,
+        state: &ReadState,
+        cause: Cause,
+        record: Sequence,
+        leftovers: &mut Leftovers,
+    ) {
+        if self.watchers.is_empty() {
+            return;
+        }
+        self.watchers.tell(key.user, leftovers, || Change {
+            user: key.user,
+            state: Some((*key, state.view())),
+            cause,
+            version: state.version(),
+            record,
+        });
     }
 
     /// Refuses, unless the update would change nothing anyway.

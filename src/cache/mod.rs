@@ -15,6 +15,7 @@ mod shard;
 mod sizing;
 mod sync;
 mod ticket;
+mod watchers;
 mod write_back;
 
 pub use answer::{Access, CacheCounts, Done, Outcome, Overlay, Previous, Refusal, UserDeletion};
@@ -23,6 +24,7 @@ pub use recovery::Full;
 pub use shard::Void;
 pub use sizing::{DIRTY_BYTES, ENTRY_BYTES, SHARD_ENTRIES, Sizing};
 pub use ticket::Ticket;
+pub use watchers::{Change, Watcher};
 
 use answer::Leftovers;
 use book::DirtyPlaces;
@@ -89,6 +91,44 @@ impl Cache {
     /// Does what is asked of a key in memory; `None` where it is not: load it.
     pub fn access(&self, key: &Key, access: &Access, now: &Now) -> Option<Outcome> {
         self.with(key.user, |shard, leftovers| shard.access(key, access, now, leftovers))
+    }
+
+    /// Does the accesses at the front of `accesses` whose users share a shard, under one hold of
+    /// its lock; how many they are: at least one, at most [`KEYS_PER_HOLD_MAX`]. `each` is called
+    /// with each of them in turn, and decides whether it is done at all.
+    pub fn access_run(
+        &self,
+        accesses: &[(Key, Access)],
+        now: &Now,
+        mut each: impl FnMut(&Key, Attempt<'_>),
+    ) -> usize {
+        let Some((first, _)) = accesses.first() else { return 0 };
+        let index = self.index_of(first.user);
+        let here =
+            |(key, _): &&(Key, Access)| key.user == first.user || self.index_of(key.user) == index;
+        let run = accesses.iter().take(KEYS_PER_HOLD_MAX).take_while(here).count();
+        self.with_index(index, |shard, leftovers| {
+            for (key, access) in &accesses[..run] {
+                each(key, Attempt { shard, key, access, now, leftovers });
+            }
+        });
+        run
+    }
+
+    /// From now on tells `watcher` of every change of the user. Returns the version up to which it
+    /// is told of none: whatever has one above that comes.
+    pub fn watch(&self, user: UserId, watcher: Arc<dyn Watcher>, now: &Now) -> Version {
+        self.with(user, |shard, _| {
+            shard.book.watchers.add(user, watcher);
+            // That of the last change may be so old that nobody could resume from it.
+            shard.book.last = shard.book.last.max(Version::from_micros(now.wall_us));
+            shard.book.last
+        })
+    }
+
+    /// Ends one registration of `watcher` for the user.
+    pub fn unwatch(&self, user: UserId, watcher: &Arc<dyn Watcher>) {
+        self.with(user, |shard, _| shard.book.watchers.remove(user, watcher));
     }
 
     /// Gives out a ticket to load `key`; `None` where it is in memory by now.
@@ -163,7 +203,8 @@ impl Cache {
     /// # Errors
     /// As for an update of a key that is not dirty.
     pub fn delete_user(&self, user: UserId, now: &Now) -> Result<(Version, Sequence), Refusal> {
-        let (version, record) = self.with(user, |shard, _| shard.delete_user(user, now))?;
+        let (version, record) =
+            self.with(user, |shard, leftovers| shard.delete_user(user, now, leftovers))?;
         self.purge_deleted(UserDeletion { user, version });
         Ok((version, record))
     }
@@ -256,6 +297,27 @@ impl Cache {
             .sum();
         assert_eq!(dirty, self.places.taken(), "places taken");
         assert!(dirty <= self.sizing.dirty_limit, "I6");
+    }
+}
+
+/// An access that may be done now, under the lock.
+pub struct Attempt<'a> {
+    shard: &'a mut Shard,
+    leftovers: &'a mut Leftovers,
+    key: &'a Key,
+    access: &'a Access,
+    now: &'a Now,
+}
+
+impl Attempt<'_> {
+    /// As [`Cache::access`].
+    pub fn make(self) -> Option<Outcome> {
+        self.shard.access(self.key, self.access, self.now, self.leftovers)
+    }
+
+    /// What is asked for.
+    pub fn access(&self) -> &Access {
+        self.access
     }
 }
 

@@ -3,10 +3,11 @@
 use super::{
     answer::{Leftovers, Overlay, Refusal, UserDeletion},
     shard::Shard,
+    watchers::Change,
 };
 use crate::{
     clock::Now,
-    model::{Key, ReadState, Sequence, UserId, Version},
+    model::{Cause, Key, ReadState, Sequence, UserId, Version},
     sabotage::{self, Fault},
 };
 
@@ -88,7 +89,12 @@ impl Shard {
 
     /// Does away with everything the user has up to now. What is in memory is hidden at once and
     /// purged by and by; what a load under way brings is void (I5).
-    pub fn delete_user(&mut self, user: UserId, now: &Now) -> Result<(Version, Sequence), Refusal> {
+    pub fn delete_user(
+        &mut self,
+        user: UserId,
+        now: &Now,
+        leftovers: &mut Leftovers,
+    ) -> Result<(Version, Sequence), Refusal> {
         let version =
             now.next_version(self.book.last, Version::ZERO).ok_or(Refusal::ClockCeiling)?;
         // A deletion takes a dirty place: it too waits in memory for the store.
@@ -100,6 +106,9 @@ impl Shard {
         self.book.last = version;
         let record = self.book.log.append_deletion(user, version);
         self.book.hide(user, version, record);
+        let cause = Cause::Resync;
+        let change = || Change { user, state: None, cause, version, record };
+        self.book.watchers.tell(user, leftovers, change);
         Ok((version, record))
     }
 
@@ -192,6 +201,10 @@ mod tests {
         Access::Update(Operation::Increment { count: 1, initial_acked_id: None }.into())
     }
 
+    fn delete_user(shard: &mut Shard, user: UserId) -> Result<(Version, Sequence), Refusal> {
+        shard.delete_user(user, &NOW, &mut Leftovers::default())
+    }
+
     fn purge(shard: &mut Shard, deletion: UserDeletion, after: Option<Key>) -> Option<Key> {
         shard.purge_deleted(deletion, after, 2, &mut Leftovers::default())
     }
@@ -200,7 +213,7 @@ mod tests {
     fn a_deletion_is_offered_once_every_dirty_state_that_it_hides_is_purged() {
         let user = UserId::new(1).unwrap();
         let mut shard = shard_of(user, 4);
-        let (version, _) = shard.delete_user(user, &NOW).unwrap();
+        let (version, _) = delete_user(&mut shard, user).unwrap();
         let deletion = UserDeletion { user, version };
         let mut after = None;
         for left in [2, 0] {
@@ -217,7 +230,7 @@ mod tests {
     fn hidden_states_are_no_rows_but_more_may_be_due_behind_them() {
         let user = UserId::new(1).unwrap();
         let mut shard = shard_of(user, 2);
-        shard.delete_user(user, &NOW).unwrap();
+        delete_user(&mut shard, user).unwrap();
         let other = Key::channel(UserId::new(2).unwrap(), ChannelId::new(1).unwrap());
         let ticket = shard.begin_load(other).unwrap();
         shard.admit(ticket, None, &[increment()], &NOW, &mut Leftovers::default()).unwrap();
@@ -234,7 +247,7 @@ mod tests {
     fn an_overlay_goes_on_behind_states_that_are_hidden_but_not_purged() {
         let user = UserId::new(1).unwrap();
         let mut shard = shard_of(user, 5);
-        shard.delete_user(user, &NOW).unwrap();
+        delete_user(&mut shard, user).unwrap();
         let anew = Key::channel(user, ChannelId::new(5).unwrap());
         assert_eq!(shard.access(&anew, &increment(), &NOW, &mut Leftovers::default()), None);
         let ticket = shard.begin_load(anew).unwrap();
@@ -252,9 +265,9 @@ mod tests {
     fn a_purge_does_not_stand_for_that_of_a_newer_deletion() {
         let user = UserId::new(1).unwrap();
         let mut shard = shard_of(user, 1);
-        let older = UserDeletion { user, version: shard.delete_user(user, &NOW).unwrap().0 };
+        let older = UserDeletion { user, version: delete_user(&mut shard, user).unwrap().0 };
         let after = purge(&mut shard, older, None);
-        let newer = UserDeletion { user, version: shard.delete_user(user, &NOW).unwrap().0 };
+        let newer = UserDeletion { user, version: delete_user(&mut shard, user).unwrap().0 };
         assert_eq!(purge(&mut shard, older, after), None);
         assert_eq!(shard.deletions().count(), 0);
         assert_eq!(purge(&mut shard, newer, None), None);

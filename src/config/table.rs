@@ -131,6 +131,17 @@ settings! {
     /// The most calls at once on one connection.
     max_concurrent_streams: u32 = "max-concurrent-streams" NUMBER "1024", count(1..=1_000_000);
 
+    /// The most users watched at once; one counts once for each stream that watches it.
+    max_watched_users: usize = "max-watched-users" NUMBER "250000", count(1..=100_000_000);
+
+    /// The most changes that wait for one stream that watches and does not read; with more it is
+    /// ended, and resumes by version.
+    max_watch_queue: usize = "max-watch-queue" NUMBER "16384", count(1..=10_000_000);
+
+    /// Memory for changes that wait for all streams that watch. One of them gets at most a quarter
+    /// of what is free.
+    watch_memory: u64 = "watch-memory" SIZE "64MiB", size(64 * KIB..=16 * TIB);
+
     /// The most rows written to the store in one batch.
     flush_batch_rows: usize = "flush-batch-rows" NUMBER "4096", count(1..=1_000_000);
 

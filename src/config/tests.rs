@@ -44,6 +44,8 @@ fn nothing_given_means_the_documented_defaults() {
     assert_eq!((config.max_request_bytes, config.max_items), (1 << 20, 10_000));
     assert_eq!((config.max_keys, config.max_page_size), (1_000, 10_000));
     assert_eq!((config.max_concurrent_loads, config.max_concurrent_streams), (256, 1024));
+    assert_eq!((config.max_watched_users, config.max_watch_queue), (250_000, 16_384));
+    assert_eq!(config.watch_memory, 64 << 20);
     assert_eq!((config.flush_batch_rows, config.store_cache_memory), (4096, 64 << 20));
 }
 

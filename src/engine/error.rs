@@ -20,6 +20,12 @@ pub enum Error {
     /// As many loads as are allowed wait for the store.
     #[error("as many loads as are allowed wait for the store")]
     TooManyLoads,
+    /// As many users are watched as may be.
+    #[error("as many users are watched as may be at once")]
+    TooManyWatched,
+    /// Who watches has not read for so long that changes could not be kept any more.
+    #[error("changes were not read in time; watch again from the versions received")]
+    SlowConsumer,
     /// The server is about to end and has written its last changes.
     #[error("the server is about to end")]
     Draining,
@@ -47,6 +53,8 @@ impl Error {
             Self::NotFound | Self::Mismatch(_) | Self::InvalidPageToken | Self::Corrupt(_) => false,
             Self::DirtyLimit
             | Self::TooManyLoads
+            | Self::TooManyWatched
+            | Self::SlowConsumer
             | Self::Draining
             | Self::Store(_)
             | Self::JournalFailed(_)

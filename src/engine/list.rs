@@ -74,13 +74,17 @@ impl Engine {
 
     /// Fixes version and kind of the answer for all of its pages.
     fn first_token(&self, query: &ListQuery<'_>, step: &Step) -> PageToken {
-        let since = query.since;
-        let delta = since != Version::ZERO
+        let delta = self.is_delta(query.since, step);
+        PageToken { after: Key::lowest_of(query.user), version: step.version, delta }
+    }
+
+    /// Whether what changed after `since` can be told; `step` is the first of a scan.
+    pub(super) fn is_delta(&self, since: Version, step: &Step) -> bool {
+        since != Version::ZERO
             && since >= self.delta_horizon()
             && since >= step.expired_before
             && since <= step.version
-            && step.deleted_at.is_none_or(|deleted_at| since >= deleted_at);
-        PageToken { after: Key::lowest_of(query.user), version: step.version, delta }
+            && step.deleted_at.is_none_or(|deleted_at| since >= deleted_at)
     }
 }
 

@@ -31,6 +31,44 @@ struct Delayed {
     access: Access,
 }
 
+/// What came of those accesses whose states are in memory.
+struct Present {
+    outcomes: Vec<Option<Result<Outcome, Error>>>,
+    delayed: Vec<Delayed>,
+    /// Whose accesses wait, in [`Order::PerUser`].
+    waiting: HashSet<UserId>,
+    order: Order,
+    changed: bool,
+}
+
+impl Present {
+    fn new(accesses: usize, order: Order) -> Self {
+        let outcomes = Vec::with_capacity(accesses);
+        Self { outcomes, delayed: Vec::new(), waiting: HashSet::new(), order, changed: false }
+    }
+
+    fn is_behind(&self, key: &Key) -> bool {
+        !self.waiting.is_empty() && self.waiting.contains(&key.user)
+    }
+
+    fn take(&mut self, key: Key, access: Access, outcome: Option<Outcome>) {
+        let place = self.outcomes.len();
+        match outcome {
+            Some(outcome) if outcome != Err(Refusal::DirtyLimit) => {
+                self.changed |= outcome.is_ok_and(|done| done.changed);
+                self.outcomes.push(Some(Ok(outcome)));
+            }
+            _ => {
+                self.outcomes.push(None);
+                self.delayed.push(Delayed { place, key, access });
+                if self.order == Order::PerUser {
+                    self.waiting.insert(key.user);
+                }
+            }
+        }
+    }
+}
+
 impl Engine {
     /// Does many accesses; the results are in their order. Each fails alone.
     pub async fn access_many(
@@ -57,44 +95,45 @@ impl Engine {
         accesses: &[(Key, Access)],
         order: Order,
     ) -> (Vec<Option<Result<Outcome, Error>>>, Vec<Delayed>) {
-        let mut outcomes = Vec::with_capacity(accesses.len());
-        let mut delayed = Vec::new();
-        let mut waiting = HashSet::new();
-        let mut now = self.clock.now();
-        let mut room = Ok(None);
-        let per_hold = KEYS_PER_HOLD_MAX.min(self.settings.durability.records_max());
-        for (place, (key, access)) in accesses.iter().enumerate() {
-            if place % per_hold == 0 {
-                if place > 0 {
-                    // Between two holds, others on this runtime get their turn (I1).
-                    tokio::task::yield_now().await;
-                    now = self.clock.now();
-                }
-                let next = accesses[place..].iter().take(per_hold);
-                drop(room);
-                let records = next.map(|(_, access)| access.records()).sum();
-                room = self.settings.durability.room(records).await;
+        let mut present = Present::new(accesses.len(), order);
+        let per_room = KEYS_PER_HOLD_MAX.min(self.settings.durability.records_max());
+        for accesses in accesses.chunks(per_room) {
+            if !present.outcomes.is_empty() {
+                // Between two holds, others on this runtime get their turn (I1).
+                tokio::task::yield_now().await;
             }
-            if let (Err(error), Access::Update(_)) = (&room, access) {
-                outcomes.push(Some(Err(error.clone())));
-                continue;
-            }
-            let behind =
-                order == Order::PerUser && !waiting.is_empty() && waiting.contains(&key.user);
-            let outcome = if behind { None } else { self.cache.access(key, access, &now) };
-            match outcome {
-                Some(outcome) if outcome != Err(Refusal::DirtyLimit) => {
-                    self.nudge_if_pressed(&outcome);
-                    outcomes.push(Some(Ok(outcome)));
-                }
-                _ => {
-                    outcomes.push(None);
-                    waiting.insert(key.user);
-                    delayed.push(Delayed { place, key: *key, access: *access });
+            let records = accesses.iter().map(|(_, access)| access.records()).sum();
+            match self.settings.durability.room(records).await {
+                Ok(_room) => self.access_runs(accesses, &mut present),
+                Err(error) => {
+                    let refuse = |access: &(Key, Access)| access.1.records() > 0;
+                    for run in accesses.chunk_by(|one, next| refuse(one) == refuse(next)) {
+                        if refuse(&run[0]) {
+                            present.outcomes.extend(run.iter().map(|_| Some(Err(error.clone()))));
+                        } else {
+                            self.access_runs(run, &mut present);
+                        }
+                    }
                 }
             }
         }
-        (outcomes, delayed)
+        if present.changed {
+            self.nudge_if_pressed();
+        }
+        (present.outcomes, present.delayed)
+    }
+
+    /// Those of one shard in a row under one hold of its lock: all of one user, mostly.
+    fn access_runs(&self, mut accesses: &[(Key, Access)], present: &mut Present) {
+        let now = self.clock.now();
+        while !accesses.is_empty() {
+            let run = self.cache.access_run(accesses, &now, |key, attempt| {
+                let access = *attempt.access();
+                let outcome = if present.is_behind(key) { None } else { attempt.make() };
+                present.take(*key, access, outcome);
+            });
+            accesses = &accesses[run..];
+        }
     }
 
     async fn access_delayed(

@@ -12,6 +12,7 @@ mod many;
 mod page_token;
 mod summary;
 mod user_scan;
+mod watch;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,10 +22,12 @@ pub use error::Error;
 pub use list::{ListPage, ListQuery};
 pub use many::Order;
 pub use summary::Summary;
+pub use watch::{CHANGE_BYTES, Event, WATCHED_USER_BYTES, Watch, WatchFrom, WatchTarget};
 
 use breaker::Breaker;
 use load::Loader;
 use tokio::time::{Instant, timeout_at};
+use watch::Pool;
 
 use crate::{
     cache::{Cache, Outcome, Refusal},
@@ -47,6 +50,12 @@ pub struct EngineSettings {
     pub concurrent_loads: usize,
     /// Milliseconds that tombstones are kept: older versions get a full set, no delta.
     pub tombstone_ttl_ms: u64,
+    /// Users that are watched at once; one counts once for each watch.
+    pub watched_users: usize,
+    /// Changes that wait for those who watch and do not read: of all, and of one.
+    pub waiting_changes: usize,
+    /// As `waiting_changes`, of one watch.
+    pub waiting_changes_per_watch: usize,
 }
 
 /// Everything that a verb needs. Cheap to share behind an `Arc`.
@@ -57,6 +66,7 @@ pub struct Engine {
     rounds: Rounds,
     loader: Loader,
     breaker: Arc<Breaker>,
+    watches: Arc<Pool>,
     metrics: Arc<Metrics>,
     settings: EngineSettings,
 }
@@ -80,7 +90,13 @@ impl Engine {
             Arc::clone(&breaker),
             &settings,
         );
-        Self { cache, store, clock, rounds, loader, breaker, metrics, settings }
+        let watches = Arc::new(Pool::new(
+            settings.watched_users,
+            settings.waiting_changes,
+            settings.waiting_changes_per_watch,
+            metrics.watch.waiting.clone(),
+        ));
+        Self { cache, store, clock, rounds, loader, breaker, watches, metrics, settings }
     }
 
     /// Does an update on one state.
@@ -129,7 +145,9 @@ impl Engine {
                 None => self.loader.access(key, access).await?,
             };
             if outcome != Err(Refusal::DirtyLimit) || !self.place_freed(deadline).await {
-                self.nudge_if_pressed(&outcome);
+                if outcome.is_ok_and(|done| done.changed) {
+                    self.nudge_if_pressed();
+                }
                 return Ok(outcome);
             }
         }
@@ -154,9 +172,9 @@ impl Engine {
         }
     }
 
-    fn nudge_if_pressed(&self, outcome: &Outcome) {
-        let changed = outcome.is_ok_and(|done| done.changed);
-        if changed && self.cache.dirty() >= self.cache.sizing().dirty_limit.div_ceil(2) {
+    /// After a change: has the flusher look now where dirty places become few.
+    fn nudge_if_pressed(&self) {
+        if self.cache.dirty() >= self.cache.sizing().dirty_limit.div_ceil(2) {
             self.rounds.nudge();
         }
     }

@@ -14,6 +14,7 @@ mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 
@@ -23,6 +24,7 @@ pub use journal::{JournalMetrics, JournalSnapshot};
 pub use rejections::RejectionMetrics;
 pub use rpc::{CallType, RpcMetrics, RpcTable};
 pub use store::{OperationMetrics, StoreMetrics, StoreOperation};
+pub use watch::{WatchEnd, WatchMetrics};
 
 use snapshot::{SnapshotCollector, Source};
 
@@ -53,6 +55,8 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     /// Operations of the store.
     pub store: StoreMetrics,
+    /// Watches.
+    pub watch: WatchMetrics,
 }
 
 impl Metrics {
@@ -89,6 +93,7 @@ impl Metrics {
             flush: FlushMetrics::new(&registry)?,
             journal: JournalMetrics::new(&registry)?,
             store: StoreMetrics::new(&registry)?,
+            watch: WatchMetrics::new(&registry)?,
             cache,
             journal_now,
             registry,

@@ -7,7 +7,7 @@ use std::{
 use super::*;
 
 /// Every metric of the server, as dashboards and alerts know it.
-const NAMES: [&str; 50] = [
+const NAMES: [&str; 56] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "grpc_server_started_total",
@@ -58,6 +58,12 @@ const NAMES: [&str; 50] = [
     "readstates_requests_rejected_total",
     "readstates_store_errors_total",
     "readstates_store_operation_seconds",
+    "readstates_watch_ended_total",
+    "readstates_watch_events_total",
+    "readstates_watch_queue_depth",
+    "readstates_watch_streams",
+    "readstates_watch_waiting_changes",
+    "readstates_watched_users",
 ];
 
 fn metrics() -> Metrics {

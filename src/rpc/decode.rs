@@ -2,6 +2,7 @@
 
 use super::{limits::DEFAULT_PAGE_SIZE, reason::Reason, status::Failure};
 use crate::{
+    engine::{WatchFrom, WatchTarget},
     model::{ChannelId, Guard, Key, Kind, MessageId, Operation, Update, UserId, Version},
     proto::{self, operation},
 };
@@ -126,6 +127,40 @@ pub(super) fn bulk_ack(
 ) -> Result<(Key, MessageId), Failure> {
     let key = Key { user, channel: channel(item.channel_id)?, kind: kind(item.r#type)? };
     Ok((key, message(item.message_id)?))
+}
+
+/// Whom to watch, and from where; each user once.
+pub(super) fn watch_targets(targets: &[proto::WatchTarget]) -> Result<Vec<WatchTarget>, Failure> {
+    if targets.is_empty() {
+        let message = "name at least one user to watch";
+        return Err(Failure::of_field(Reason::InvalidId, "targets", message));
+    }
+    let mut seen = std::collections::HashSet::with_capacity(targets.len());
+    let mut decode = |target: &proto::WatchTarget| {
+        let target = watch_target(target)?;
+        if !seen.insert(target.user) {
+            let message = "this user is named before: a stream watches each user once";
+            return Err(Failure::of_field(Reason::ConflictingFields, "user_id", message));
+        }
+        Ok(target)
+    };
+    let within = |(place, target)| {
+        decode(target).map_err(|failure| failure.within(&format!("targets[{place}]")))
+    };
+    targets.iter().enumerate().map(within).collect()
+}
+
+fn watch_target(target: &proto::WatchTarget) -> Result<WatchTarget, Failure> {
+    let user = user(target.user_id)?;
+    if target.from_now && target.since_version != 0 {
+        let message = "not together with since_version: from now on nothing is caught up with";
+        return Err(Failure::of_field(Reason::ConflictingFields, "from_now", message));
+    }
+    let from = match target.from_now {
+        true => WatchFrom::Now,
+        false => WatchFrom::Version(Version::from_micros(target.since_version)),
+    };
+    Ok(WatchTarget { user, from })
 }
 
 /// Distinct users, in the order in which they are first named.

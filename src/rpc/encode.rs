@@ -2,8 +2,8 @@
 
 use super::{reason::Reason, status::Failure};
 use crate::{
-    engine::{Done, Error},
-    model::{Key, MentionOutcome, Version, View},
+    engine::{Done, Error, Event},
+    model::{Cause, Key, MentionOutcome, Version, View},
     proto,
 };
 
@@ -39,6 +39,31 @@ pub(super) fn outcome(outcome: Option<MentionOutcome>) -> proto::MentionOutcome 
         Some(MentionOutcome::Incremented) => proto::MentionOutcome::Incremented,
         Some(MentionOutcome::Duplicate) => proto::MentionOutcome::Duplicate,
         Some(MentionOutcome::AlreadyRead) => proto::MentionOutcome::AlreadyRead,
+    }
+}
+
+pub(super) fn event(event: &Event) -> proto::WatchResponse {
+    proto::WatchResponse {
+        user_id: event.user.as_u64(),
+        state: event.state.and_then(|(key, view)| state(&key, &view)),
+        cause: cause(event.cause).into(),
+        version: event.version.as_micros(),
+    }
+}
+
+fn cause(cause: Cause) -> proto::Cause {
+    match cause {
+        Cause::Ack => proto::Cause::Ack,
+        Cause::Increment => proto::Cause::Increment,
+        Cause::Reset => proto::Cause::Reset,
+        Cause::MarkUnread => proto::Cause::MarkUnread,
+        Cause::AckPins => proto::Cause::AckPins,
+        Cause::Retract => proto::Cause::Retract,
+        Cause::Restore => proto::Cause::Restore,
+        Cause::Delete => proto::Cause::Delete,
+        Cause::CatchUp => proto::Cause::CatchUp,
+        Cause::CaughtUp => proto::Cause::CaughtUp,
+        Cause::Resync => proto::Cause::Resync,
     }
 }
 

@@ -9,6 +9,7 @@ mod limits;
 mod reason;
 mod service;
 mod status;
+mod watch;
 
 pub use health::{Health, SERVICE_NAME};
 pub use layer::CallLayer;

@@ -19,6 +19,7 @@ pub(super) enum Reason {
     VersionMismatch,
     DirtyLimit,
     TooManyRequests,
+    SlowConsumer,
     StoreUnavailable,
     JournalFailed,
     DiskFull,
@@ -47,6 +48,7 @@ impl Reason {
             Self::VersionMismatch => "VERSION_MISMATCH",
             Self::DirtyLimit => "DIRTY_LIMIT",
             Self::TooManyRequests => "TOO_MANY_REQUESTS",
+            Self::SlowConsumer => "SLOW_CONSUMER",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::JournalFailed => "JOURNAL_FAILED",
             Self::DiskFull => "DISK_FULL",
@@ -71,9 +73,11 @@ impl Reason {
             | Self::MalformedRequest => Code::InvalidArgument,
             Self::ReadStateNotFound | Self::UnknownService => Code::NotFound,
             Self::VersionMismatch => Code::Aborted,
-            Self::MessageTooLarge | Self::DirtyLimit | Self::TooManyRequests | Self::DiskFull => {
-                Code::ResourceExhausted
-            }
+            Self::MessageTooLarge
+            | Self::DirtyLimit
+            | Self::TooManyRequests
+            | Self::SlowConsumer
+            | Self::DiskFull => Code::ResourceExhausted,
             Self::StoreUnavailable | Self::JournalFailed | Self::Draining => Code::Unavailable,
             Self::StoreCorrupt => Code::DataLoss,
             Self::Deadline => Code::DeadlineExceeded,

@@ -10,9 +10,11 @@ use super::{
     limits::{Limits, check_items},
     reason::Reason,
     status::{Failure, refused},
+    watch,
 };
 use crate::{
     engine::{Access, Done, Engine, Error, ListQuery, Order},
+    lifecycle::Lifecycle,
     model::{ChannelId, Key, MentionOutcome, Operation, Update, UserId, Version},
     proto::{self, read_states_service_server::ReadStatesService},
 };
@@ -24,15 +26,17 @@ const CONCURRENT_SUMMARIES: usize = 16;
 pub struct Service {
     engine: Arc<Engine>,
     limits: Limits,
+    lifecycle: Lifecycle,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 type EventStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    /// A service over `engine` that refuses what is above `limits`.
-    pub fn new(engine: Arc<Engine>, limits: Limits) -> Self {
-        Self { engine, limits }
+    /// A service over `engine` that refuses what is above `limits`. Its streams end once
+    /// `lifecycle` drains.
+    pub fn new(engine: Arc<Engine>, limits: Limits, lifecycle: Lifecycle) -> Self {
+        Self { engine, limits, lifecycle }
     }
 
     async fn update(
@@ -343,7 +347,12 @@ impl ReadStatesService for Service {
 
     type WatchStream = EventStream<proto::WatchResponse>;
 
-    async fn watch(&self, _: Request<proto::WatchRequest>) -> Answer<Self::WatchStream> {
-        not_yet("Watch")
+    async fn watch(&self, request: Request<proto::WatchRequest>) -> Answer<Self::WatchStream> {
+        let targets = &request.get_ref().targets;
+        check_items("targets", targets.len(), self.limits.items)?;
+        let targets = decode::watch_targets(targets)?;
+        let watch = self.engine.watch(targets).map_err(refused)?;
+        let events = watch::events(watch, self.lifecycle.subscribe());
+        Ok(Response::new(Box::pin(events)))
     }
 }

@@ -65,6 +65,7 @@ impl Failure {
         match self.reason {
             Reason::DirtyLimit
             | Reason::TooManyRequests
+            | Reason::SlowConsumer
             | Reason::StoreUnavailable
             | Reason::JournalFailed
             | Reason::DiskFull
@@ -100,7 +101,8 @@ impl From<Error> for Failure {
                 return Self::of_field(Reason::InvalidPageToken, "page_token", error.to_string());
             }
             Error::DirtyLimit => Reason::DirtyLimit,
-            Error::TooManyLoads => Reason::TooManyRequests,
+            Error::TooManyLoads | Error::TooManyWatched => Reason::TooManyRequests,
+            Error::SlowConsumer => Reason::SlowConsumer,
             Error::Draining => Reason::Draining,
             Error::Corrupt(_) => Reason::StoreCorrupt,
             Error::JournalFailed(_) => Reason::JournalFailed,

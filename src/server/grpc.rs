@@ -39,8 +39,8 @@ pub(super) fn routes(
     let request_bytes = usize::try_from(config.max_request_bytes).unwrap_or(usize::MAX);
     let limits =
         Limits { items: config.max_items, keys: config.max_keys, page_size: config.max_page_size };
-    let service = ReadStatesServiceServer::new(Service::new(Arc::clone(&parts.engine), limits))
-        .max_decoding_message_size(request_bytes);
+    let service = Service::new(Arc::clone(&parts.engine), limits, lifecycle.clone());
+    let service = ReadStatesServiceServer::new(service).max_decoding_message_size(request_bytes);
     let assembly = |error: tonic_reflection::server::Error| StartError::Assembly(error.to_string());
     let calls = CallLayer::new(Arc::clone(&parts.metrics), lifecycle.clone());
     let routes = Routes::new(service)

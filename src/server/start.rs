@@ -14,7 +14,7 @@ use crate::{
     cache::{Cache, CacheCounts, DIRTY_BYTES, ENTRY_BYTES, Log, NoLog, Sizing},
     clock::Clock,
     config::{Config, Durability, StoreKind},
-    engine::{self, Engine, EngineSettings},
+    engine::{self, Engine, EngineSettings, WATCHED_USER_BYTES},
     flush::{FlushSettings, FlushThread, Flusher, JournalLog},
     journal::Recovery,
     metrics::{CacheSnapshot, Metrics},
@@ -127,6 +127,7 @@ fn announce_memory(config: &Config, cache: &Cache) {
         }
     };
     let journal_bytes = journaling::memory_bytes(config);
+    let watch_bytes = config.watch_memory + config.max_watched_users as u64 * WATCHED_USER_BYTES;
     info!(
         entries = sizing.entries,
         shards = sizing.shards,
@@ -134,7 +135,8 @@ fn announce_memory(config: &Config, cache: &Cache) {
         cache_bytes = sizing.bytes(),
         store_bytes,
         journal_bytes,
-        total_bytes = sizing.bytes() as u64 + store_bytes + journal_bytes,
+        watch_bytes,
+        total_bytes = sizing.bytes() as u64 + store_bytes + journal_bytes + watch_bytes,
         "memory when full and as dirty as allowed"
     );
 }
@@ -180,5 +182,8 @@ fn engine_settings(config: &Config, journaling: Option<&Journaling>) -> EngineSe
         },
         concurrent_loads: config.max_concurrent_loads,
         tombstone_ttl_ms: config.tombstone_ttl.as_millis() as u64,
+        watched_users: config.max_watched_users,
+        waiting_changes: (config.watch_memory / engine::CHANGE_BYTES) as usize,
+        waiting_changes_per_watch: config.max_watch_queue,
     }
 }

@@ -110,6 +110,9 @@ impl Plan {
             durability: self.durability,
             concurrent_loads: self.concurrent_loads,
             tombstone_ttl_ms: TOMBSTONE_TTL_MS,
+            watched_users: 1_000,
+            waiting_changes: 100_000,
+            waiting_changes_per_watch: 10_000,
         };
         let engine = Arc::new(Engine::new(
             Arc::clone(&cache),

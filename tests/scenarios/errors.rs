@@ -1,7 +1,7 @@
 //! Section 4: every error says its domain, its reason and, where a field is at fault, which.
 
 use readstates::proto::{
-    self, AckRequest, GetRequest, IncrementRequest, ListRequest, RetractRequest, WatchRequest,
+    self, AckRequest, ApplyStreamRequest, GetRequest, IncrementRequest, ListRequest, RetractRequest,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -147,7 +147,8 @@ async fn filters_that_exclude_each_other_are_refused(node: &Node) {
 
 async fn what_is_not_served_has_a_reason_too(node: &Node) {
     let mut client = node.client();
-    let status = client.watch(WatchRequest::default()).await.expect_err("not yet served");
+    let nothing = futures_util::stream::empty::<ApplyStreamRequest>();
+    let status = client.apply_stream(nothing).await.expect_err("not yet served");
     assert_eq!(status.code(), Code::Unimplemented);
     assert_eq!(reason_of(&status), "UNIMPLEMENTED");
 }

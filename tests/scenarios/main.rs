@@ -26,3 +26,4 @@ mod random;
 mod rewinds;
 mod subject;
 mod undo;
+mod watch;

@@ -1,0 +1,216 @@
+//! `Watch`: what changed of some users since a version, then every change as it becomes durable.
+//!
+//! A user is registered with the cache first, which says up to which version it will tell nothing.
+//! What is at or below that version comes from a scan, what is above it from the cache: no gap
+//! between the two, and nothing twice.
+
+mod catch_up;
+mod event;
+mod pool;
+mod queue;
+
+use std::{collections::VecDeque, sync::Arc};
+
+pub use event::Event;
+pub(super) use pool::Pool;
+
+use catch_up::CatchUp;
+use queue::{Overflow, Queue};
+
+use super::{Durability, Engine, Error};
+use crate::{
+    cache::{Change, Watcher},
+    metrics::WatchEnd,
+    model::{Cause, UserId, Version},
+};
+
+/// Changes that are taken out of the queue at a time, at most.
+const CHANGES_PER_TURN_MAX: usize = 64;
+
+/// Memory of one change that waits: queues grow by doubling.
+pub const CHANGE_BYTES: u64 = 2 * size_of::<Change>() as u64;
+/// Memory of one user that one stream watches: its place in the cache's table, which is half full
+/// at worst, its list of watchers, and its places in the watch.
+pub const WATCHED_USER_BYTES: u64 = 2 * 40 + 64 + size_of::<WatchTarget>() as u64 + 8;
+
+/// One user to watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchTarget {
+    /// Whose states.
+    pub user: UserId,
+    /// Where to begin.
+    pub from: WatchFrom,
+}
+
+/// Where to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchFrom {
+    /// With what changed after this version; 0 for everything.
+    Version(Version),
+    /// With what changes from now on.
+    Now,
+}
+
+/// Some users, watched. Dropping it ends that.
+pub struct Watch {
+    engine: Arc<Engine>,
+    queue: Arc<Queue>,
+    /// The same, as the cache knows it.
+    watcher: Arc<dyn Watcher>,
+    /// Not yet begun, the next one last.
+    targets: Vec<WatchTarget>,
+    watched: Vec<UserId>,
+    catching_up: Option<CatchUp>,
+    /// Taken out of the queue, durable or not.
+    changes: VecDeque<Change>,
+    /// To be given out.
+    events: VecDeque<Event>,
+    /// Why it is over, once it is.
+    end: WatchEnd,
+}
+
+impl Engine {
+    /// Watches these users, none of them twice. The order of events is that of versions per user.
+    ///
+    /// # Errors
+    /// [`Error::TooManyWatched`] where as many are watched as may be.
+    pub fn watch(self: &Arc<Self>, mut targets: Vec<WatchTarget>) -> Result<Watch, Error> {
+        if !self.watches.admit(targets.len()) {
+            self.metrics.rejections.too_many_requests.inc();
+            return Err(Error::TooManyWatched);
+        }
+        targets.reverse();
+        self.metrics.watch.streams.inc();
+        self.metrics.watch.users.add(targets.len() as i64);
+        let queue = Arc::new(Queue::new(Arc::clone(&self.watches)));
+        Ok(Watch {
+            engine: Arc::clone(self),
+            watcher: Arc::clone(&queue) as Arc<dyn Watcher>,
+            queue,
+            watched: Vec::with_capacity(targets.len()),
+            targets,
+            catching_up: None,
+            changes: VecDeque::new(),
+            events: VecDeque::new(),
+            end: WatchEnd::Closed,
+        })
+    }
+}
+
+impl Watch {
+    /// The next event. It waits for one as long as it takes.
+    ///
+    /// # Errors
+    /// [`Error::SlowConsumer`] where the caller has not asked for long enough while much changed,
+    /// else that the store did not answer or a change could not be made durable. Whatever it is,
+    /// the watch is over; another one goes on from the versions that were given out.
+    pub async fn next(&mut self) -> Result<Event, Error> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                self.engine.metrics.watch.count(event.cause);
+                return Ok(event);
+            }
+            if let Err(error) = self.turn().await {
+                self.end = match error {
+                    Error::SlowConsumer => WatchEnd::SlowConsumer,
+                    _ => WatchEnd::Failed,
+                };
+                return Err(error);
+            }
+        }
+    }
+
+    /// Ends it because the server does.
+    pub fn drain(mut self) {
+        self.end = WatchEnd::Draining;
+    }
+
+    /// Gets on with what comes first: the catch-up under way, then changes, so that users who are
+    /// caught up wait for one catch-up at most, then the next user.
+    async fn turn(&mut self) -> Result<(), Error> {
+        if let Some(catch_up) = &mut self.catching_up {
+            if catch_up.step(&self.engine, &mut self.events).await? {
+                self.catching_up = None;
+            }
+        } else if let Some(change) = self.changes.pop_front() {
+            self.give_out(change).await?;
+        } else if !self.take_changes()? {
+            match self.targets.pop() {
+                Some(target) => self.begin(target),
+                None => self.queue.filled().await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes some changes out of the queue; whether there were any.
+    fn take_changes(&mut self) -> Result<bool, Error> {
+        let depth = self.queue.drain(CHANGES_PER_TURN_MAX, &mut self.changes);
+        let depth = depth.map_err(|Overflow| {
+            self.engine.metrics.rejections.slow_consumer.inc();
+            Error::SlowConsumer
+        })?;
+        if depth > 0 {
+            self.engine.metrics.watch.depth.observe(depth as f64);
+        }
+        Ok(depth > 0)
+    }
+
+    fn begin(&mut self, target: WatchTarget) {
+        let user = target.user;
+        let now = self.engine.clock.now();
+        let upto = self.engine.cache.watch(user, Arc::clone(&self.watcher), &now);
+        self.watched.push(user);
+        match target.from {
+            WatchFrom::Now => self.events.push_back(Event::caught_up(user, upto)),
+            WatchFrom::Version(since) => {
+                self.catching_up = Some(CatchUp::new(user, since, upto));
+            }
+        }
+    }
+
+    /// Shows a change once a crash cannot take it back (I8).
+    async fn give_out(&mut self, change: Change) -> Result<(), Error> {
+        self.engine.secure_change(&change).await?;
+        self.events.push_back(Event::of(&change));
+        if change.cause == Cause::Resync {
+            // Nothing is left of the user, so nothing follows but what changes from then on.
+            self.events.push_back(Event::caught_up(change.user, change.version));
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    async fn secure_change(&self, change: &Change) -> Result<(), Error> {
+        if let Durability::Memory = self.settings.durability {
+            return Ok(());
+        }
+        let has_it = |engine: &Self| match &change.state {
+            Some((key, _)) => engine.cache.is_flushed(key),
+            None => !engine.cache.is_deletion_pending(change.user),
+        };
+        if matches!(self.settings.durability, Durability::Store) && has_it(self) {
+            return Ok(());
+        }
+        let secured = self.secured(change.record).await;
+        // Where the pass did not write everything, that may be others' rows.
+        secured.or_else(|error| match self.settings.durability {
+            Durability::Store if has_it(self) => Ok(()),
+            _ => Err(error),
+        })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for user in &self.watched {
+            self.engine.cache.unwatch(*user, &self.watcher);
+        }
+        let users = self.watched.len() + self.targets.len();
+        self.engine.watches.leave(users);
+        self.engine.metrics.watch.streams.dec();
+        self.engine.metrics.watch.users.sub(users as i64);
+        self.engine.metrics.watch.end(self.end);
+    }
+}

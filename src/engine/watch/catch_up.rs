@@ -1,0 +1,100 @@
+//! What changed of one user up to the moment from which the cache tells of changes.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Event;
+use crate::{
+    engine::{
+        Engine, Error,
+        user_scan::{SCAN_STEP_ROWS, UserScan},
+    },
+    model::{Key, UserId, Version, View},
+};
+
+/// States that are held at a time. They come in the order of their versions, which no store keeps:
+/// of more than these the user is scanned again.
+const STATES_MAX: usize = 4_096;
+/// As many even where slow readers have taken all that may wait.
+const STATES_MIN: usize = 64;
+
+/// The catch-up of one user.
+pub(super) struct CatchUp {
+    user: UserId,
+    /// Everything up to here was given out, or need not be.
+    after: Version,
+    /// What is above comes from the cache.
+    upto: Version,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Unknown,
+    /// Tombstones included.
+    Delta,
+    /// Only what exists.
+    Full,
+}
+
+impl CatchUp {
+    /// Of what changed after `since`, where that can be told, else of everything.
+    pub fn new(user: UserId, since: Version, upto: Version) -> Self {
+        Self { user, after: since, upto, kind: Kind::Unknown }
+    }
+
+    /// Brings the next events; whether those are the last.
+    pub async fn step(
+        &mut self,
+        engine: &Engine,
+        events: &mut VecDeque<Event>,
+    ) -> Result<bool, Error> {
+        let states_max = engine.watches.share().clamp(STATES_MIN, STATES_MAX);
+        let mut lowest = BTreeMap::new();
+        let mut unflushed = None;
+        let mut left_out = false;
+        let mut scan = UserScan::new(engine, self.user, None, SCAN_STEP_ROWS);
+        while let Some(step) = scan.step().await? {
+            if self.kind == Kind::Unknown {
+                self.choose(engine.is_delta(self.after, &step), events);
+            }
+            unflushed = unflushed.max(step.unflushed);
+            for (key, view) in step.rows.iter().filter(|(_, view)| self.wants(view)) {
+                left_out |= keep_lowest(&mut lowest, states_max, *key, *view);
+            }
+        }
+        if let Some(record) = unflushed {
+            engine.secured(record).await?;
+        }
+        self.after = lowest.last_key_value().map_or(self.after, |(version, _)| *version);
+        events.extend(lowest.into_values().map(|(key, view)| Event::catch_up(key, view)));
+        if !left_out {
+            events.push_back(Event::caught_up(self.user, self.upto));
+        }
+        Ok(!left_out)
+    }
+
+    fn choose(&mut self, is_delta: bool, events: &mut VecDeque<Event>) {
+        self.kind = if is_delta { Kind::Delta } else { Kind::Full };
+        if !is_delta {
+            self.after = Version::ZERO;
+            events.push_back(Event::resync(self.user));
+        }
+    }
+
+    fn wants(&self, view: &View) -> bool {
+        let is_shown = self.kind == Kind::Delta || view.exists();
+        is_shown && view.version > self.after && view.version <= self.upto
+    }
+}
+
+/// Keeps the state if it is one of the lowest; whether one was left out. Versions are unique among
+/// a user's states.
+fn keep_lowest(
+    lowest: &mut BTreeMap<Version, (Key, View)>,
+    states_max: usize,
+    key: Key,
+    view: View,
+) -> bool {
+    lowest.insert(view.version, (key, view));
+    lowest.len() > states_max && lowest.pop_last().is_some()
+}
