@@ -19,7 +19,7 @@ use finding::{Finding, told};
 use source::Source;
 
 /// Where the project's own code is.
-const TREES: [&str; 3] = ["src", "tests", "benches"];
+const TREES: [&str; 4] = ["src", "tests", "benches", "examples"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -15,6 +15,7 @@ mod show;
 mod state;
 mod table;
 mod target;
+mod watch;
 
 pub use completions::CompletionsArgs;
 pub use failure::Exit;
@@ -23,6 +24,7 @@ pub use journal::JournalCommand;
 pub use list::ListArgs;
 pub use replay::ReplayArgs;
 pub use state::{AckArgs, GetArgs, IncrementArgs, ResetArgs};
+pub use watch::WatchArgs;
 
 use clap::{Command, Subcommand, error::ErrorKind};
 use failure::Failure;
@@ -42,6 +44,8 @@ pub enum ClientCommand {
     Increment(IncrementArgs),
     /// Set the mention count to 0
     Reset(ResetArgs),
+    /// Show what changes of some users, as it changes
+    Watch(WatchArgs),
     /// Ask whether a server is serving: exit code 0 if it is
     Health(HealthArgs),
     /// Look at the files of the crash journal, or repair them
@@ -81,6 +85,7 @@ async fn dispatch(command: ClientCommand, root: Command) -> Result<Exit, Failure
         ClientCommand::Ack(args) => state::ack(args).await,
         ClientCommand::Increment(args) => state::increment(args).await,
         ClientCommand::Reset(args) => state::reset(args).await,
+        ClientCommand::Watch(args) => watch::watch(args).await,
         ClientCommand::Health(args) => health::health(args).await,
         ClientCommand::Journal(command) => journal::journal(command),
         ClientCommand::Completions(args) => completions::completions(args, root),

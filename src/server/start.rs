@@ -18,6 +18,7 @@ use crate::{
     flush::{FlushSettings, FlushThread, Flusher, JournalLog},
     journal::Recovery,
     metrics::{CacheSnapshot, Metrics},
+    model::Version,
     store::{EmbeddedOptions, EmbeddedStore, MemoryStore, Store},
 };
 
@@ -79,7 +80,9 @@ pub(super) async fn parts(
         Some(journaling) => Arc::new(JournalLog(journaling.journal.clone())),
         None => Arc::new(NoLog),
     };
-    let cache = Arc::new(Cache::with_log(sizing(config), past.last(), rand::random(), &log));
+    // A user with nothing yet has a version to resume from all the same.
+    let last = past.last().max(Version::from_micros(clock.wall_us().saturating_sub(1)));
+    let cache = Arc::new(Cache::with_log(sizing(config), last, rand::random(), &log));
     announce_memory(config, &cache);
     observe(&metrics, &cache, &clock);
     let mut flusher = Flusher::new(

@@ -28,6 +28,7 @@ on_grounds!([roomy, tiny, on_disk] => [
     scenario_31_two_devices_see_both_acks,
     a_deleted_user_is_a_resync,
     a_version_above_the_users_own_is_answered_in_full,
+    a_list_and_a_watch_from_its_version_repeat_nothing,
     an_unwatched_user_is_no_business_of_the_stream,
 ]);
 
@@ -265,6 +266,17 @@ async fn a_version_above_the_users_own_is_answered_in_full(node: &Node) {
     let mut watching = Watching::begin(node, &[since(USER, u64::MAX)]).await;
     assert_eq!(watching.next().await.cause(), Cause::Resync);
     assert_eq!(channels(&watching.caught_up().await.0), [1]);
+}
+
+async fn a_list_and_a_watch_from_its_version_repeat_nothing(node: &Node) {
+    let listed = list_all(node, USER, 1).await;
+    let mut watching = Watching::begin(node, &[since(USER, listed.version)]).await;
+    assert_eq!(watching.caught_up().await.0, [], "of a user who has nothing");
+    let acked = Subject::new(node, USER, 1).ack(1).await;
+    assert_eq!(watching.next().await.state, acked.state);
+    let listed = list_all(node, USER, 1).await;
+    let mut watching = Watching::begin(node, &[since(USER, listed.version)]).await;
+    assert_eq!(watching.caught_up().await.0, []);
 }
 
 async fn an_unwatched_user_is_no_business_of_the_stream(node: &Node) {
