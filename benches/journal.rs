@@ -4,6 +4,16 @@
 //! `cargo bench --bench journal` writes to a folder of its own in the system's temporary folder, or
 //! in the one that `READSTATES_BENCH_DIR` names; `cargo test --benches` only looks whether
 //! everything runs.
+//!
+//! Last results: two shared virtual cores, ext4 on a virtual disk, three runs in a row:
+//!
+//! - append of a record under the mutex: 48 ns, 117 ns with 8 mentions
+//! - 64 / 256 / 1,024 in flight: 0.44 / 1.3 / 4.2 million records a second, 0.14 / 0.19 / 0.24 ms
+//!   from append to durable, in groups of 35 / 132 / 377 records
+//! - against bare writes and syncs of the same groups (66-86 us each): 1.09-1.17, 1.06-1.40 and
+//!   0.99-1.02 times, medians of each run; 1.06 and 1.07 in two of the three at 256
+//! - on a disk that syncs in 1 us (memory) the thread is the bound: 1.7 / 2.7 / 3.8 million a second
+//! - reading a journal of 1,000,000 states, 46 MiB: 0.17 s
 
 use std::{
     fs::{self, File},

@@ -9,6 +9,8 @@
 //! over 4 connections, 5 rounds of 4 s: health 23,900 to 31,200/s, ack 17,900 to 22,300/s, ratio
 //! median 0.733 (0.573 to 0.905). The spread is that of the machine; a quiet one has to say more.
 
+#[path = "load/acks.rs"]
+mod acks;
 #[path = "load/mod.rs"]
 mod load;
 
@@ -20,7 +22,8 @@ use std::{
     time::Duration,
 };
 
-use load::{ack, connect, rate, request, setting};
+use acks::{CONNECTIONS, ack, request};
+use load::{connect, rate, setting};
 use rand::Rng as _;
 use readstates::{
     clock::Clock,
@@ -61,7 +64,7 @@ async fn bench() -> Result<(), Box<dyn std::error::Error>> {
     let address = format!("http://{}", server.grpc_address()?);
     let (ask, shutdown) = Shutdown::new();
     let running = tokio::spawn(server.run(shutdown));
-    let channels = connect(&address).await?;
+    let channels = connect(&address, CONNECTIONS).await?;
     fill(&channels[0], entries).await?;
     println!("{entries} entries, {IN_FLIGHT} in flight over {} connections", channels.len());
     let message = Arc::new(AtomicU64::new(1_000));

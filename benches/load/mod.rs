@@ -6,36 +6,22 @@ use std::{
 };
 
 use rand::{SeedableRng as _, rngs::SmallRng};
-use readstates::proto::{AckRequest, read_states_service_client::ReadStatesServiceClient};
 use tonic::transport::Channel;
-
-const CONNECTIONS: usize = 4;
-const CHANNELS_PER_USER: u64 = 50;
 
 pub fn setting(name: &str, default: u64) -> u64 {
     env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// As many connections as clients of a gateway have.
-pub async fn connect(address: &str) -> Result<Vec<Channel>, Box<dyn std::error::Error>> {
+/// Opens so many connections.
+pub async fn connect(
+    address: &str,
+    connections: usize,
+) -> Result<Vec<Channel>, Box<dyn std::error::Error>> {
     let mut channels = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..connections {
         channels.push(Channel::from_shared(address.to_owned())?.connect().await?);
     }
     Ok(channels)
-}
-
-pub fn request(key: u64, message_id: u64) -> AckRequest {
-    AckRequest {
-        user_id: key / CHANNELS_PER_USER + 1,
-        channel_id: key % CHANNELS_PER_USER + 1,
-        message_id,
-        ..AckRequest::default()
-    }
-}
-
-pub async fn ack(channel: Channel, key: u64, message: u64) -> Result<(), tonic::Status> {
-    ReadStatesServiceClient::new(channel).ack(request(key, message)).await.map(drop)
 }
 
 /// Calls a second with so many callers.
