@@ -108,6 +108,10 @@ impl Store for EmbeddedStore {
         self.writes.ask(move |writer| writer.expire(before, limit))
     }
 
+    fn forget_before(&self, version: Version) -> Pending<'_, ()> {
+        self.writes.ask(move |writer| writer.forget_before(version))
+    }
+
     fn identity(&self) -> Pending<'_, StoreIdentity> {
         self.writes.ask(|writer| Ok(writer.identity()))
     }

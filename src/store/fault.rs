@@ -104,6 +104,10 @@ impl Store for FaultStore {
         self.pass(Call::Expire, self.inner.expire(before, limit))
     }
 
+    fn forget_before(&self, version: Version) -> Pending<'_, ()> {
+        self.pass(Call::ForgetBefore, self.inner.forget_before(version))
+    }
+
     fn identity(&self) -> Pending<'_, StoreIdentity> {
         self.pass(Call::Identity, self.inner.identity())
     }

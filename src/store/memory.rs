@@ -181,6 +181,10 @@ impl Store for MemoryStore {
         self.with(move |shared| shared.expire(before, limit))
     }
 
+    fn forget_before(&self, version: Version) -> Pending<'_, ()> {
+        self.with(move |shared| shared.expired_before = shared.expired_before.max(version))
+    }
+
     fn identity(&self) -> Pending<'_, StoreIdentity> {
         let id = self.id;
         self.with(move |shared| StoreIdentity { id, commits: shared.commits })

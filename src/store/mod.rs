@@ -83,6 +83,10 @@ pub trait Store: Send + Sync + 'static {
     /// it removed. One that was replaced by a newer row in the meantime stays.
     fn expire(&self, before: Version, limit: usize) -> Pending<'_, usize>;
 
+    /// Says that no delta from before `version` is to be trusted, as after an expiry: from now on
+    /// [`UserPage::expired_before`] is at least that. It survives a power cut.
+    fn forget_before(&self, version: Version) -> Pending<'_, ()>;
+
     /// Which store this is, and how much was written to it: one that lost writes counts less than
     /// [`Store::persist`] has answered.
     fn identity(&self) -> Pending<'_, StoreIdentity>;

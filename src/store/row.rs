@@ -18,7 +18,8 @@ pub struct UserPage {
     pub rows: Vec<Row>,
     /// The version at which the user was last deleted as a whole, while its mark is kept.
     pub deleted_at: Option<Version>,
-    /// Every tombstone and mark that has expired, of any user, was older than this.
+    /// Every tombstone and mark that has expired, of any user, was older than this, and so was
+    /// every version up to which deltas were forgotten.
     pub expired_before: Version,
 }
 

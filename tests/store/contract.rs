@@ -44,6 +44,7 @@ macro_rules! contract {
             expire_takes_old_marks
             expire_leaves_what_was_replaced
             expire_stops_at_its_limit
+            what_is_forgotten_shows_on_every_page_and_only_rises
             the_clock_ceiling_only_rises
             everything_is_there_after_reopening
             a_dropped_commit_ends_one_way_or_the_other
@@ -376,6 +377,27 @@ pub async fn expire_stops_at_its_limit(place: impl Place) {
     assert_eq!(load_user(&store, 2, None, 1).await.deleted_at, None);
 }
 
+pub async fn what_is_forgotten_shows_on_every_page_and_only_rises(place: impl Place) {
+    let store = place.open().await;
+    commit(&store, [row(channel(1, 1), acked(1, 60)), row(channel(1, 2), tombstone(2))]).await;
+    delete_user(&store, 2, 3).await;
+    for (forgotten, expected) in [(50, 50), (20, 50), (70, 70)] {
+        store.forget_before(version(forgotten)).await.expect("it forgets");
+        for user_id in [1, 2, 3] {
+            let page = load_user(&store, user_id, None, 1).await;
+            assert_eq!(page.expired_before, version(expected), "user {user_id}");
+        }
+    }
+    // Nothing else is touched, and an expiry of less does not bring anything back.
+    assert_eq!(scan(&store).await.len(), 2);
+    assert_eq!(expire(&store, 10, 10).await, 2);
+    assert_eq!(load_user(&store, 1, None, 1).await.expired_before, version(70));
+    store.close().await.expect("a clean end");
+    drop(store);
+    let store = place.open().await;
+    assert_eq!(load_user(&store, 9, None, 1).await.expired_before, version(70));
+}
+
 pub async fn the_clock_ceiling_only_rises(place: impl Place) {
     let store = place.open().await;
     for (raise, ceiling) in [(5, 5), (3, 5), (5, 5), (u64::MAX, u64::MAX), (1, u64::MAX)] {
@@ -438,6 +460,7 @@ pub async fn a_closed_store_refuses_all_but_another_close(place: impl Place) {
         store.delete_user(one, version(1)).await,
         store.scan(None, 1).await.map(drop),
         store.expire(version(1), 1).await.map(drop),
+        store.forget_before(version(1)).await,
         store.clock_ceiling().await.map(drop),
         store.raise_clock_ceiling(version(1)).await,
     ] {

@@ -19,7 +19,8 @@ const BYTES: usize = 1 + 4 * 8 + 4;
 pub(super) struct Meta {
     pub(super) commits: CommitNumber,
     pub(super) clock_ceiling: Version,
-    /// Every tombstone and mark that has expired was older than this.
+    /// Every tombstone and mark that has expired was older than this, and no delta from before it
+    /// is to be trusted.
     pub(super) expired_before: Version,
     /// Which store this is; 0 where an earlier release made it.
     pub(super) id: u64,

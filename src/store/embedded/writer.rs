@@ -180,6 +180,14 @@ impl Writer {
         })
     }
 
+    pub(super) fn forget_before(&mut self, version: Version) -> Result<(), StoreError> {
+        if version <= self.meta.expired_before {
+            return Ok(());
+        }
+        let meta = Meta { expired_before: version, ..self.meta };
+        self.write(self.tables.batch(true), meta)
+    }
+
     pub(super) fn clock_ceiling(&self) -> Version {
         self.meta.clock_ceiling
     }

@@ -16,6 +16,7 @@ pub enum Call {
     DeleteUser,
     Scan,
     Expire,
+    ForgetBefore,
     Identity,
     ClockCeiling,
     RaiseClockCeiling,
