@@ -233,7 +233,7 @@ impl Book {
         }
     }
 
-    fn unflushed(&self, key: &Key, state: &ReadState) -> Option<Sequence> {
+    pub fn unflushed(&self, key: &Key, state: &ReadState) -> Option<Sequence> {
         if sabotage::is(Fault::ShowUndurable) {
             return None;
         }

@@ -6,7 +6,10 @@
 
 mod answer;
 mod book;
+mod cut;
 mod dirty;
+mod held;
+mod import;
 mod log;
 mod pins;
 mod recovery;
@@ -19,6 +22,8 @@ mod watchers;
 mod write_back;
 
 pub use answer::{Access, CacheCounts, Done, Outcome, Overlay, Previous, Refusal, UserDeletion};
+pub use held::Held;
+pub use import::{ImportOutcome, Imported};
 pub use log::{Log, NoLog};
 pub use recovery::Full;
 pub use shard::Void;

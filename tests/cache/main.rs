@@ -2,6 +2,7 @@
 //! answer, by the bugs that every write-behind cache meets, at its limits, and under threads.
 
 mod draw;
+mod imports;
 mod limits;
 mod races;
 mod random_walk;

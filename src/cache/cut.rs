@@ -1,0 +1,25 @@
+//! A line through the versions of all shards, drawn without stopping anybody.
+
+use super::Cache;
+use crate::model::Version;
+
+impl Cache {
+    /// A version such that every change made from now on has a newer one, and every change made
+    /// before this began has it or an older one, unless it came from elsewhere with its version.
+    ///
+    /// The newest version is looked for first and every shard raised to it then: what a shard does
+    /// in between is on either side, but on one.
+    pub fn cut(&self) -> Version {
+        let version = self.newest_version();
+        self.raise_versions(version);
+        version
+    }
+
+    /// Makes every change from now on have a version above `version`.
+    pub fn raise_versions(&self, version: Version) {
+        for shard in &self.shards {
+            let book = &mut shard.lock().book;
+            book.last = book.last.max(version);
+        }
+    }
+}
