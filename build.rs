@@ -5,9 +5,10 @@ use std::{env, error::Error, fs, path::PathBuf, process::Command};
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    const PROTO: &str = "proto/readstates/v1/readstates.proto";
-    println!("cargo:rerun-if-changed={PROTO}");
-    let descriptors = protox::compile([PROTO], ["proto"])?;
+    const PROTOS: [&str; 2] =
+        ["proto/readstates/v1/readstates.proto", "proto/readstates/v1/maintenance.proto"];
+    PROTOS.iter().for_each(|proto| println!("cargo:rerun-if-changed={proto}"));
+    let descriptors = protox::compile(PROTOS, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("readstates.v1.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(descriptors)?;

@@ -88,7 +88,7 @@ pub mod sabotage;
 pub mod server;
 pub mod store;
 
-/// The contract, generated from `proto/readstates/v1/readstates.proto`.
+/// The contract, generated from what is in `proto/readstates/v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 pub mod proto {
     tonic::include_proto!("readstates.v1");

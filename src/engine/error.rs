@@ -14,6 +14,12 @@ pub enum Error {
     /// The page token is not one of this call.
     #[error("the page token is not one that this call gave out")]
     InvalidPageToken,
+    /// The state of that place in a batch has a version far ahead of this server's clock.
+    #[error("the version is more than a day ahead of this server's clock")]
+    AheadOfClock {
+        /// Counted from 0.
+        place: usize,
+    },
     /// As many states as are allowed wait for the store.
     #[error("as many changed states as are allowed wait for the store")]
     DirtyLimit,
@@ -50,7 +56,11 @@ impl Error {
     /// Whether the same call may succeed later, and is safe to repeat for positioned operations.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::NotFound | Self::Mismatch(_) | Self::InvalidPageToken | Self::Corrupt(_) => false,
+            Self::NotFound
+            | Self::Mismatch(_)
+            | Self::InvalidPageToken
+            | Self::AheadOfClock { .. }
+            | Self::Corrupt(_) => false,
             Self::DirtyLimit
             | Self::TooManyLoads
             | Self::TooManyWatched

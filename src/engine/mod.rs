@@ -1,27 +1,34 @@
 //! The verbs: a hit is answered from memory, a miss is loaded once for all who ask, and a list is
 //! the store overlaid with what it does not have yet.
 
+mod ask;
 mod breaker;
 mod bulk_ack;
 mod delete_user;
+mod dump;
 mod durability;
 mod error;
+mod import;
 mod list;
 mod load;
 mod many;
 mod page_token;
 mod summary;
 mod user_scan;
+mod verify;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
 
 pub use crate::cache::{Access, Done};
+pub use dump::DUMP_STEP_ROWS;
 pub use durability::Durability;
 pub use error::Error;
+pub use import::ImportCount;
 pub use list::{ListPage, ListQuery};
 pub use many::Order;
 pub use summary::Summary;
+pub use verify::{Checked, Difference, DifferenceKind, Verify};
 pub use watch::{CHANGE_BYTES, Event, WATCHED_USER_BYTES, Watch, WatchFrom, WatchTarget};
 
 use breaker::Breaker;

@@ -61,7 +61,7 @@ impl CallType {
 type Service = (&'static str, &'static [(&'static str, CallType)]);
 
 /// Every method that is served. All others share one entry, so that callers cannot make series.
-pub(super) const SERVICES: [Service; 4] = [
+pub(super) const SERVICES: [Service; 5] = [
     (
         "readstates.v1.ReadStatesService",
         &[
@@ -92,6 +92,14 @@ pub(super) const SERVICES: [Service; 4] = [
     ),
     ("grpc.reflection.v1.ServerReflection", &[("ServerReflectionInfo", CallType::BidiStream)]),
     ("grpc.reflection.v1alpha.ServerReflection", &[("ServerReflectionInfo", CallType::BidiStream)]),
+    (
+        "readstates.v1.MaintenanceService",
+        &[
+            ("Dump", CallType::ServerStream),
+            ("Load", CallType::Unary),
+            ("Verify", CallType::ServerStream),
+        ],
+    ),
 ];
 
 /// The metrics of one method.

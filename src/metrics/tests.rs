@@ -97,21 +97,27 @@ fn every_method_and_code_is_there_at_zero() {
 
 #[test]
 fn the_methods_are_those_of_the_contract() {
-    let contract = include_str!("../../proto/readstates/v1/readstates.proto");
-    let methods = contract.lines().filter_map(|line| {
-        let declared = line.trim().strip_prefix("rpc ")?;
-        let (name, rest) = declared.split_once('(')?;
-        let call_type = match rest.matches("stream ").count() {
-            0 => CallType::Unary,
-            1 => CallType::ServerStream,
-            _ => CallType::BidiStream,
-        };
-        Some((name, call_type))
-    });
-    let (service, known) = rpc::SERVICES[0];
-    assert!(contract.contains("service ReadStatesService {"));
-    assert_eq!(service, "readstates.v1.ReadStatesService");
-    assert_eq!(methods.collect::<Vec<_>>(), known);
+    let contracts = [
+        ("ReadStatesService", include_str!("../../proto/readstates/v1/readstates.proto")),
+        ("MaintenanceService", include_str!("../../proto/readstates/v1/maintenance.proto")),
+    ];
+    for (name, contract) in contracts {
+        let methods = contract.lines().filter_map(|line| {
+            let declared = line.trim().strip_prefix("rpc ")?;
+            let (name, rest) = declared.split_once('(')?;
+            let call_type = match rest.matches("stream ").count() {
+                0 => CallType::Unary,
+                1 => CallType::ServerStream,
+                _ => CallType::BidiStream,
+            };
+            Some((name, call_type))
+        });
+        assert!(contract.contains(&format!("service {name} {{")));
+        let full_name = format!("readstates.v1.{name}");
+        let known = rpc::SERVICES.iter().find(|(service, _)| *service == full_name);
+        let (_, known) = known.expect("every service is counted");
+        assert_eq!(methods.collect::<Vec<_>>(), *known);
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub(super) enum Reason {
     InvalidPageSize,
     InvalidPageToken,
     ConflictingFields,
+    InvalidState,
     EmptyOperation,
     TooManyItems,
     MalformedRequest,
@@ -40,6 +41,7 @@ impl Reason {
             Self::InvalidPageSize => "INVALID_PAGE_SIZE",
             Self::InvalidPageToken => "INVALID_PAGE_TOKEN",
             Self::ConflictingFields => "CONFLICTING_FIELDS",
+            Self::InvalidState => "INVALID_STATE",
             Self::EmptyOperation => "EMPTY_OPERATION",
             Self::TooManyItems => "TOO_MANY_ITEMS",
             Self::MalformedRequest => "MALFORMED_REQUEST",
@@ -68,6 +70,7 @@ impl Reason {
             | Self::InvalidPageSize
             | Self::InvalidPageToken
             | Self::ConflictingFields
+            | Self::InvalidState
             | Self::EmptyOperation
             | Self::TooManyItems
             | Self::MalformedRequest => Code::InvalidArgument,

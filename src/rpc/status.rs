@@ -100,6 +100,10 @@ impl From<Error> for Failure {
             Error::InvalidPageToken => {
                 return Self::of_field(Reason::InvalidPageToken, "page_token", error.to_string());
             }
+            Error::AheadOfClock { place } => {
+                let field = format!("states[{place}].version");
+                return Self::of_field(Reason::InvalidState, field, error.to_string());
+            }
             Error::DirtyLimit => Reason::DirtyLimit,
             Error::TooManyLoads | Error::TooManyWatched => Reason::TooManyRequests,
             Error::SlowConsumer => Reason::SlowConsumer,

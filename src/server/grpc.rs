@@ -13,8 +13,11 @@ use super::{StartError, start::Parts};
 use crate::{
     config::Config,
     lifecycle::Lifecycle,
-    proto::{self, read_states_service_server::ReadStatesServiceServer},
-    rpc::{CallLayer, Health, Limits, Service},
+    proto::{
+        self, maintenance_service_server::MaintenanceServiceServer,
+        read_states_service_server::ReadStatesServiceServer,
+    },
+    rpc::{CallLayer, Health, Limits, Maintenance, Service},
 };
 
 /// A silent connection is asked for a sign of life this often, and cut without one.
@@ -41,9 +44,13 @@ pub(super) fn routes(
         Limits { items: config.max_items, keys: config.max_keys, page_size: config.max_page_size };
     let service = Service::new(Arc::clone(&parts.engine), limits, lifecycle.clone());
     let service = ReadStatesServiceServer::new(service).max_decoding_message_size(request_bytes);
+    let maintenance = Maintenance::new(Arc::clone(&parts.engine), limits, lifecycle.clone());
+    let maintenance =
+        MaintenanceServiceServer::new(maintenance).max_decoding_message_size(request_bytes);
     let assembly = |error: tonic_reflection::server::Error| StartError::Assembly(error.to_string());
     let calls = CallLayer::new(Arc::clone(&parts.metrics), lifecycle.clone());
     let routes = Routes::new(service)
+        .add_service(maintenance)
         .add_service(HealthServer::new(Health::new(lifecycle)))
         .add_service(reflection().build_v1().map_err(assembly)?)
         .add_service(reflection().build_v1alpha().map_err(assembly)?);

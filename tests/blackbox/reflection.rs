@@ -4,7 +4,11 @@ use tonic_reflection::pb::{v1, v1alpha};
 
 use crate::server::Server;
 
-const SERVICES: [&str; 2] = ["readstates.v1.ReadStatesService", "grpc.health.v1.Health"];
+const SERVICES: [&str; 3] = [
+    "readstates.v1.ReadStatesService",
+    "readstates.v1.MaintenanceService",
+    "grpc.health.v1.Health",
+];
 
 /// Types that appear only inside the details of errors.
 const DETAILS: [&str; 3] =

@@ -1,0 +1,36 @@
+//! `Dump`: all that the store has, behind a line drawn through the versions.
+
+use super::{Engine, Error};
+use crate::{
+    metrics::StoreOperation,
+    model::{Key, ReadState, Version},
+};
+
+/// Rows read from the store in one step of a dump.
+pub const DUMP_STEP_ROWS: usize = 500;
+
+impl Engine {
+    /// Draws the line: every change made before has the version returned or an older one, and is
+    /// in the store by the time this returns, unless a newer one of its key is. No writer waits.
+    ///
+    /// What is in the store is durable (I8), so rows read from there may be shown as they are.
+    ///
+    /// # Errors
+    /// [`Error::NotDurable`] where the store did not take what was dirty.
+    pub async fn cut(&self) -> Result<Version, Error> {
+        let version = self.cache.cut();
+        self.flushed().await?;
+        Ok(version)
+    }
+
+    /// What the store has of the next keys above `after`, in order, tombstones included: fewer
+    /// than [`DUMP_STEP_ROWS`] at the end.
+    ///
+    /// # Errors
+    /// That the store did not answer, or has a damaged row.
+    pub async fn stored_after(&self, after: Option<Key>) -> Result<Vec<(Key, ReadState)>, Error> {
+        let scan = self.store.scan(after, DUMP_STEP_ROWS);
+        let rows = self.ask(StoreOperation::Scan, scan).await?;
+        Ok(rows.into_iter().map(|row| (row.key, row.state)).collect())
+    }
+}

@@ -1,0 +1,232 @@
+//! `Load`: states from a dump become those of this server where they are newer. It goes the way of
+//! every change: a dirty place, the journal, the cache, and from there to the store.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::Instant;
+
+use super::{DIRTY_WAIT_MAX, Durability, Engine, Error, concluded};
+use crate::{
+    cache::{ImportOutcome, Imported, KEYS_PER_HOLD_MAX, Refusal, Ticket},
+    metrics::StoreOperation,
+    model::{Key, ReadState, Sequence, UserId, Version},
+    store::StoreError,
+};
+
+/// How far ahead of this server's clock a version may be. The source's clock may have been; but
+/// one from the end of time would leave no versions for what comes after it.
+const AHEAD_MAX_US: u64 = 24 * 60 * 60 * 1_000_000;
+/// Users whose marks of deletion are read from the store at the same time.
+const CONCURRENT_MARKS: usize = 16;
+/// How often an import is begun anew because its key was touched meanwhile.
+const IMPORT_ATTEMPTS_MAX: usize = 64;
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportCount {
+    /// States that are the current ones now.
+    pub taken: u32,
+    /// States older than, or as old as, what was here, or than the deletion of their user.
+    pub older: u32,
+}
+
+/// What is known of a key that was not in memory: what the store has of it.
+struct Looked {
+    ticket: Ticket,
+    stored: Option<ReadState>,
+    deleted_at: Option<Version>,
+}
+
+impl Engine {
+    /// Takes those of `states` that are newer than what is here. Returns once all of them are
+    /// durable, and no delta reaches back behind it. After an error some may have been taken;
+    /// the same call again does the rest.
+    ///
+    /// # Errors
+    /// [`Error::AheadOfClock`] with nothing taken, or that it could not be done.
+    pub async fn import(
+        self: &Arc<Self>,
+        states: Vec<(Key, ReadState)>,
+    ) -> Result<ImportCount, Error> {
+        // Detached: a caller that goes away leaves no ticket behind that nobody gives back.
+        let engine = Arc::clone(self);
+        let importing = tokio::spawn(async move { engine.import_all(&states).await });
+        importing.await.unwrap_or(Err(Error::Draining))
+    }
+
+    async fn import_all(&self, states: &[(Key, ReadState)]) -> Result<ImportCount, Error> {
+        self.lift_ceiling(states).await?;
+        let mut count = ImportCount::default();
+        let mut record = None;
+        let per_hold = KEYS_PER_HOLD_MAX.min(self.settings.durability.records_max());
+        for states in states.chunks(per_hold) {
+            for imported in self.import_some(states).await? {
+                record = record.max(imported.unflushed);
+                count.taken += u32::from(imported.taken);
+                count.older += u32::from(!imported.taken);
+            }
+        }
+        self.conclude_import(record).await?;
+        Ok(count)
+    }
+
+    async fn conclude_import(&self, record: Option<Sequence>) -> Result<(), Error> {
+        if let Some(record) = record {
+            self.secured(record).await?;
+        }
+        // Here, with each batch, and not in a last call that might never come.
+        let version = self.cache.newest_version().next();
+        self.cache.raise_versions(version);
+        Ok(self.store.forget_before(version).await?)
+    }
+
+    /// Sees to it that versions after those that come can be given out, also after a restart.
+    async fn lift_ceiling(&self, states: &[(Key, ReadState)]) -> Result<(), Error> {
+        let known = self.clock.wall_us().saturating_add(AHEAD_MAX_US);
+        let ahead = |(_, state): &(Key, ReadState)| state.version().as_micros() > known;
+        if let Some(place) = states.iter().position(ahead) {
+            return Err(Error::AheadOfClock { place });
+        }
+        let newest = states.iter().map(|(_, state)| state.version()).max().unwrap_or_default();
+        if newest < self.clock.now().ceiling {
+            return Ok(());
+        }
+        let Some(ceiling) = self.clock.wanted_ceiling(newest) else { return Ok(()) };
+        match &self.settings.durability {
+            Durability::Journal(journal) => {
+                journal.reached(journal.append_ceiling(ceiling)).await?;
+            }
+            Durability::Memory | Durability::Store => {
+                self.store.raise_clock_ceiling(ceiling).await?;
+            }
+        }
+        self.clock.raise_ceiling(ceiling);
+        Ok(())
+    }
+
+    /// At most as many as fit in one reservation and one run of the lock.
+    async fn import_some(&self, states: &[(Key, ReadState)]) -> Result<Vec<Imported>, Error> {
+        let mut imported = Vec::with_capacity(states.len());
+        let mut left: Vec<&(Key, ReadState)> = states.iter().collect();
+        let mut attempts = 0;
+        while !left.is_empty() {
+            let before = left.len();
+            let refusal = self.import_once(&mut left, &mut imported).await?;
+            if let Some(refusal) = refusal {
+                let freed = || self.place_freed(Instant::now() + DIRTY_WAIT_MAX);
+                if refusal != Refusal::DirtyLimit || !freed().await {
+                    self.counted(concluded(Err(refusal)).result)?;
+                }
+            }
+            attempts = if left.len() < before { 0 } else { attempts + 1 };
+            if attempts == IMPORT_ATTEMPTS_MAX {
+                return Err(Error::TooManyLoads);
+            }
+        }
+        Ok(imported)
+    }
+
+    /// Does what can be done at once; leaves in `left` what has to be begun anew, and says why a
+    /// place was refused.
+    async fn import_once(
+        &self,
+        left: &mut Vec<&(Key, ReadState)>,
+        imported: &mut Vec<Imported>,
+    ) -> Result<Option<Refusal>, Error> {
+        let mut looked = self.look(left).await?;
+        let room = match self.settings.durability.room(left.len()).await {
+            Ok(room) => room,
+            Err(error) => {
+                self.abandon(looked.into_values());
+                return self.counted(Err(error)).map(|_| None);
+            }
+        };
+        let now = self.clock.now();
+        let mut refusal = None;
+        left.retain(|(key, state)| {
+            let outcome = match looked.remove(key) {
+                Some(looked) => self.admit(looked, state, &now),
+                None => self.cache.import(key, state, &now),
+            };
+            match outcome {
+                Some(Ok(done)) => imported.push(done),
+                Some(Err(why)) => refusal = Some(why),
+                None => {}
+            }
+            !matches!(outcome, Some(Ok(_)))
+        });
+        drop(room);
+        // Of a key that is named twice the second has found the first in memory.
+        self.abandon(looked.into_values());
+        if self.cache.dirty() >= self.cache.sizing().dirty_limit.div_ceil(2) {
+            self.rounds.nudge();
+        }
+        Ok(refusal)
+    }
+
+    fn admit(
+        &self,
+        looked: Looked,
+        state: &ReadState,
+        now: &crate::clock::Now,
+    ) -> Option<ImportOutcome> {
+        if looked.deleted_at.is_some_and(|deleted_at| state.version() <= deleted_at) {
+            self.cache.abandon_load(looked.ticket);
+            return Some(Ok(Imported { taken: false, unflushed: None }));
+        }
+        self.cache.admit_import(looked.ticket, looked.stored, state, now).ok()
+    }
+
+    /// Asks the store about the keys that are not in memory. The tickets come first: a deletion of
+    /// the user that is not in what is read voids them (I5).
+    async fn look(&self, states: &[&(Key, ReadState)]) -> Result<HashMap<Key, Looked>, Error> {
+        let keys: BTreeSet<Key> = states.iter().map(|(key, _)| *key).collect();
+        let tickets = keys.into_iter().filter_map(|key| self.cache.begin_load(key));
+        let tickets: Vec<Ticket> = tickets.collect();
+        if tickets.is_empty() {
+            return Ok(HashMap::new());
+        }
+        match self.read_stored(&tickets).await {
+            Ok((rows, marks)) => {
+                let looked = |(ticket, stored): (Ticket, Option<ReadState>)| {
+                    let key = ticket.key();
+                    let deleted_at = marks.get(&key.user).copied().flatten();
+                    (key, Looked { ticket, stored, deleted_at })
+                };
+                Ok(tickets.into_iter().zip(rows).map(looked).collect())
+            }
+            Err(error) => {
+                tickets.into_iter().for_each(|ticket| self.cache.abandon_load(ticket));
+                Err(error)
+            }
+        }
+    }
+
+    async fn read_stored(
+        &self,
+        tickets: &[Ticket],
+    ) -> Result<(Vec<Option<ReadState>>, HashMap<UserId, Option<Version>>), Error> {
+        let users: BTreeSet<UserId> = tickets.iter().map(|ticket| ticket.key().user).collect();
+        let marks = users.into_iter().map(|user| async move {
+            let page = self.store.load_user(user, None, 0);
+            let page = self.ask(StoreOperation::LoadUser, page).await?;
+            Ok::<_, Error>((user, page.deleted_at))
+        });
+        let marks = stream::iter(marks).buffer_unordered(CONCURRENT_MARKS).try_collect().await?;
+        let keys: Vec<Key> = tickets.iter().map(Ticket::key).collect();
+        let rows = self.ask(StoreOperation::LoadMany, self.store.load_many(keys)).await?;
+        if rows.len() != tickets.len() {
+            let why = "it did not answer for every key".to_owned();
+            return Err(StoreError::Unavailable(why).into());
+        }
+        Ok((rows, marks))
+    }
+
+    fn abandon(&self, looked: impl Iterator<Item = Looked>) {
+        looked.for_each(|looked| self.cache.abandon_load(looked.ticket));
+    }
+}

@@ -1,0 +1,195 @@
+//! `Verify`: counts every row anew, and holds what is in memory against what the store has, while
+//! both go on changing.
+
+use std::{sync::Arc, vec};
+
+use super::{DUMP_STEP_ROWS, Engine, Error};
+use crate::{
+    cache::{Held, KEYS_PER_HOLD_MAX},
+    metrics::StoreOperation,
+    model::{Key, ReadState, Version},
+};
+
+/// How often a state is looked at that changes while it is.
+const LOOKS_MAX: usize = 16;
+
+/// What is wrong with a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DifferenceKind {
+    /// Its parts are not those of any state, or do not add up to its count.
+    Invalid,
+    /// Clean in memory, and not in the store.
+    RowMissing,
+    /// Clean in memory, and another in the store.
+    RowDiffers,
+    /// Dirty in memory, and newer in the store.
+    RowNewer,
+}
+
+/// One state that is not as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Which state.
+    pub key: Key,
+    /// What is wrong.
+    pub kind: DifferenceKind,
+    /// Of the state in memory; 0 where there is none.
+    pub cached: Version,
+    /// Of the row; 0 where there is none.
+    pub stored: Version,
+}
+
+/// How far a check is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Rows so far.
+    pub rows: u64,
+    /// States in memory so far.
+    pub cached: u64,
+    /// States that changed each time they were looked at, so far.
+    pub undecided: u64,
+    /// What was found since the step before.
+    pub differences: Vec<Difference>,
+}
+
+/// A check of a whole server, step by step.
+pub struct Verify {
+    engine: Arc<Engine>,
+    place: Place,
+    checked: Checked,
+}
+
+enum Place {
+    /// Among the rows, above this key.
+    Rows(Option<Key>),
+    /// Among what is in memory of this shard.
+    Shard(usize, vec::IntoIter<Key>),
+    End,
+}
+
+/// What two looks at memory, with one at the store between them, say of a state.
+enum Verdict {
+    Fine,
+    Wrong(Difference),
+    /// It changed in between.
+    Open,
+}
+
+impl Verify {
+    /// A check that begins with the rows.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, place: Place::Rows(None), checked: Checked::default() }
+    }
+
+    /// A bounded part of the check; `None` at its end.
+    ///
+    /// # Errors
+    /// That the store did not answer, or has a damaged row.
+    pub async fn step(&mut self) -> Result<Option<Checked>, Error> {
+        self.checked.differences.clear();
+        match std::mem::replace(&mut self.place, Place::End) {
+            Place::Rows(after) => self.step_rows(after).await?,
+            Place::Shard(index, keys) => self.step_shard(index, keys).await?,
+            Place::End => return Ok(None),
+        }
+        Ok(Some(self.checked.clone()))
+    }
+
+    async fn step_rows(&mut self, after: Option<Key>) -> Result<(), Error> {
+        let rows = self.engine.stored_after(after).await?;
+        self.checked.rows += rows.len() as u64;
+        for (key, state) in rows.iter().filter(|(_, state)| !adds_up(state)) {
+            let (kind, stored) = (DifferenceKind::Invalid, state.version());
+            let difference = Difference { key: *key, kind, cached: Version::ZERO, stored };
+            self.checked.differences.push(difference);
+        }
+        let last = rows.last().filter(|_| rows.len() == DUMP_STEP_ROWS);
+        self.place = match last {
+            Some((key, _)) => Place::Rows(Some(*key)),
+            None => self.shard(0),
+        };
+        Ok(())
+    }
+
+    fn shard(&self, index: usize) -> Place {
+        if index < self.engine.cache.shards() {
+            Place::Shard(index, self.engine.cache.clean_keys(index).into_iter())
+        } else {
+            Place::End
+        }
+    }
+
+    async fn step_shard(
+        &mut self,
+        index: usize,
+        mut keys: vec::IntoIter<Key>,
+    ) -> Result<(), Error> {
+        let some: Vec<Key> = keys.by_ref().take(KEYS_PER_HOLD_MAX).collect();
+        self.checked.cached += some.len() as u64;
+        let verdicts = self.look(&some).await?;
+        for (key, verdict) in some.iter().zip(verdicts) {
+            match self.decided(key, verdict).await? {
+                Verdict::Fine => {}
+                Verdict::Wrong(difference) => self.checked.differences.push(difference),
+                Verdict::Open => self.checked.undecided += 1,
+            }
+        }
+        let more = keys.len() > 0;
+        self.place = if more { Place::Shard(index, keys) } else { self.shard(index + 1) };
+        Ok(())
+    }
+
+    async fn decided(&self, key: &Key, mut verdict: Verdict) -> Result<Verdict, Error> {
+        for _ in 1..LOOKS_MAX {
+            let Verdict::Open = verdict else { return Ok(verdict) };
+            verdict = self.look(&[*key]).await?.pop().unwrap_or(Verdict::Fine);
+        }
+        Ok(verdict)
+    }
+
+    async fn look(&self, keys: &[Key]) -> Result<Vec<Verdict>, Error> {
+        let Engine { cache, store, .. } = &*self.engine;
+        let held = || keys.iter().map(|key| cache.held(key)).collect::<Vec<_>>();
+        let before = held();
+        let rows = self.engine.ask(StoreOperation::LoadMany, store.load_many(keys.to_vec()));
+        let rows = rows.await?;
+        let looks = before.into_iter().zip(rows).zip(held()).zip(keys);
+        let verdict = |(((before, row), after), key)| verdict(key, before, row, after);
+        Ok(looks.map(verdict).collect())
+    }
+}
+
+/// Whether the parts are those of a state, which has the count that they add up to.
+fn adds_up(state: &ReadState) -> bool {
+    let parts = state.to_parts();
+    ReadState::from_parts(parts.clone())
+        .is_ok_and(|anew| anew.mention_count() == state.mention_count() && anew.to_parts() == parts)
+}
+
+fn verdict(
+    key: &Key,
+    before: Option<Held>,
+    row: Option<ReadState>,
+    after: Option<Held>,
+) -> Verdict {
+    // Versions only rise: what is the same twice was so all the while.
+    if before != after {
+        return Verdict::Open;
+    }
+    let Some(Held { state, dirty }) = before else { return Verdict::Fine };
+    let cached = state.version();
+    let stored = row.as_ref().map_or(Version::ZERO, ReadState::version);
+    let same = row.as_ref().is_some_and(|row| row.to_parts() == state.to_parts());
+    let kind = match (dirty, row) {
+        _ if !adds_up(&state) => DifferenceKind::Invalid,
+        (true, _) if stored > cached => DifferenceKind::RowNewer,
+        // It may be in a commit.
+        (true, _) if stored < cached => return Verdict::Fine,
+        (_, Some(_)) if same => return Verdict::Fine,
+        // The row of a tombstone goes when its time is over; the one in memory does no harm.
+        (false, None) if state.is_deleted() => return Verdict::Fine,
+        (_, None) => DifferenceKind::RowMissing,
+        (_, Some(_)) => DifferenceKind::RowDiffers,
+    };
+    Verdict::Wrong(Difference { key: *key, kind, cached, stored })
+}

@@ -1,0 +1,119 @@
+//! The handlers of `MaintenanceService`, one per RPC.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures_util::{Stream, stream};
+use tonic::{Request, Response, Status};
+
+use super::{
+    decode,
+    limits::{Limits, check_items},
+    reason::Reason,
+    record,
+    status::{Failure, refused},
+};
+use crate::{
+    engine::{DUMP_STEP_ROWS, Engine, Verify},
+    lifecycle::Lifecycle,
+    model::{Key, Version},
+    proto::{self, maintenance_service_server::MaintenanceService},
+};
+
+/// Moves and checks the states of an engine.
+pub struct Maintenance {
+    engine: Arc<Engine>,
+    limits: Limits,
+    lifecycle: Lifecycle,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Maintenance {
+    /// A service over `engine` that refuses what is above `limits`. Its streams end once
+    /// `lifecycle` drains: they are long, and those who ask go on elsewhere or later.
+    pub fn new(engine: Arc<Engine>, limits: Limits, lifecycle: Lifecycle) -> Self {
+        Self { engine, limits, lifecycle }
+    }
+}
+
+/// A dump on its way.
+struct Walk {
+    engine: Arc<Engine>,
+    lifecycle: Lifecycle,
+    /// The line, once it is drawn.
+    version: Option<Version>,
+    after: Option<Key>,
+    include_deleted: bool,
+    ended: bool,
+}
+
+impl Walk {
+    /// The line alone first, then a step's states at a time; `None` at the end.
+    async fn step(&mut self) -> Result<Option<proto::DumpResponse>, Status> {
+        go_on(&self.lifecycle)?;
+        let Some(version) = self.version else {
+            let version = self.engine.cut().await.map_err(refused)?;
+            self.version = Some(version);
+            return Ok(Some(proto::DumpResponse { version: version.as_micros(), states: vec![] }));
+        };
+        if self.ended {
+            return Ok(None);
+        }
+        let rows = self.engine.stored_after(self.after).await.map_err(refused)?;
+        self.ended = rows.len() < DUMP_STEP_ROWS;
+        self.after = rows.last().map(|(key, _)| *key).or(self.after);
+        let shown = rows.iter().filter(|(_, state)| self.include_deleted || !state.is_deleted());
+        let states = shown.map(|(key, state)| record::encode(key, state)).collect();
+        Ok(Some(proto::DumpResponse { version: version.as_micros(), states }))
+    }
+}
+
+fn go_on(lifecycle: &Lifecycle) -> Result<(), Failure> {
+    if !lifecycle.is_draining() {
+        return Ok(());
+    }
+    let message = "this server is shutting down; go on behind what you have once it is back";
+    Err(Failure::new(Reason::Draining, message))
+}
+
+#[tonic::async_trait]
+impl MaintenanceService for Maintenance {
+    type DumpStream = Answers<proto::DumpResponse>;
+
+    async fn dump(&self, request: Request<proto::DumpRequest>) -> Answer<Self::DumpStream> {
+        let request = request.get_ref();
+        let after = request.after.as_ref();
+        let after = after.map(|key| decode::key(key.user_id, key.channel_id, key.r#type));
+        let walk = Walk {
+            engine: Arc::clone(&self.engine),
+            lifecycle: self.lifecycle.clone(),
+            version: (request.version != 0).then(|| Version::from_micros(request.version)),
+            after: after.transpose().map_err(|failure| failure.within("after"))?,
+            include_deleted: request.include_deleted,
+            ended: false,
+        };
+        let step = |mut walk: Walk| async { Ok(walk.step().await?.map(|answer| (answer, walk))) };
+        Ok(Response::new(Box::pin(stream::try_unfold(walk, step))))
+    }
+
+    async fn load(&self, request: Request<proto::LoadRequest>) -> Answer<proto::LoadResponse> {
+        let states = request.into_inner().states;
+        check_items("states", states.len(), self.limits.items)?;
+        let states = record::decode_all(states)?;
+        let count = self.engine.import(states).await.map_err(refused)?;
+        Ok(Response::new(proto::LoadResponse { taken: count.taken, older: count.older }))
+    }
+
+    type VerifyStream = Answers<proto::VerifyResponse>;
+
+    async fn verify(&self, _: Request<proto::VerifyRequest>) -> Answer<Self::VerifyStream> {
+        let check = (Verify::new(Arc::clone(&self.engine)), self.lifecycle.clone());
+        let step = |(mut check, lifecycle): (Verify, Lifecycle)| async {
+            go_on(&lifecycle)?;
+            let checked = check.step().await.map_err(refused)?;
+            Ok(checked.map(|checked| (record::checked(&checked), (check, lifecycle))))
+        };
+        Ok(Response::new(Box::pin(stream::try_unfold(check, step))))
+    }
+}
