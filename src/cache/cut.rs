@@ -10,7 +10,8 @@ impl Cache {
     /// The newest version is looked for first and every shard raised to it then: what a shard does
     /// in between is on either side, but on one.
     pub fn cut(&self) -> Version {
-        let version = self.newest_version();
+        // Above 0, which is the version of nothing, also where there never was a change.
+        let version = self.newest_version().max(Version::ZERO.next());
         self.raise_versions(version);
         version
     }

@@ -3,27 +3,37 @@
 //! `journal` works on files instead: it is for a server that is down.
 
 mod completions;
+mod dump;
+mod dump_file;
 mod failure;
 mod health;
 mod journal;
 mod kind;
 mod list;
+mod load;
 mod output;
 mod pages;
+mod progress;
 mod replay;
+mod retry;
 mod show;
 mod state;
 mod table;
 mod target;
+mod verify;
+mod walk;
 mod watch;
 
 pub use completions::CompletionsArgs;
+pub use dump::DumpArgs;
 pub use failure::Exit;
 pub use health::HealthArgs;
 pub use journal::JournalCommand;
 pub use list::ListArgs;
+pub use load::LoadArgs;
 pub use replay::ReplayArgs;
 pub use state::{AckArgs, GetArgs, IncrementArgs, ResetArgs};
+pub use verify::VerifyArgs;
 pub use watch::WatchArgs;
 
 use clap::{Command, Subcommand, error::ErrorKind};
@@ -48,6 +58,12 @@ pub enum ClientCommand {
     Watch(WatchArgs),
     /// Ask whether a server is serving: exit code 0 if it is
     Health(HealthArgs),
+    /// Write all read states of a server to a file, while it serves
+    Dump(DumpArgs),
+    /// Bring the read states of a dump into a server; the newer of two states stays
+    Load(LoadArgs),
+    /// Check a server: its cache against its store, or its states against a dump
+    Verify(VerifyArgs),
     /// Look at the files of the crash journal, or repair them
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -87,6 +103,9 @@ async fn dispatch(command: ClientCommand, root: Command) -> Result<Exit, Failure
         ClientCommand::Reset(args) => state::reset(args).await,
         ClientCommand::Watch(args) => watch::watch(args).await,
         ClientCommand::Health(args) => health::health(args).await,
+        ClientCommand::Dump(args) => dump::dump(args).await,
+        ClientCommand::Load(args) => load::load(args).await,
+        ClientCommand::Verify(args) => verify::verify(args).await,
         ClientCommand::Journal(command) => journal::journal(command),
         ClientCommand::Completions(args) => completions::completions(args, root),
     }

@@ -105,6 +105,8 @@ mod tests {
     use super::*;
     use crate::model::{ChannelId, Kind, MessageId, Operation, UserId};
 
+    type Spoil = fn(&mut proto::StateRecord);
+
     fn key() -> Key {
         let user = UserId::new(u64::MAX).unwrap();
         Key { user, kind: Kind::GuildHome, channel: ChannelId::new(7).unwrap() }
@@ -146,7 +148,7 @@ mod tests {
     #[test]
     fn what_is_no_state_is_refused_by_its_place() {
         let good = encode(&key(), &full());
-        let cases: [(fn(&mut proto::StateRecord), &str); 7] = [
+        let cases: [(Spoil, &str); 7] = [
             (|record| record.user_id = 0, "states[1].user_id"),
             (|record| record.channel_id = 0, "states[1].channel_id"),
             (|record| record.r#type = 99, "states[1].type"),

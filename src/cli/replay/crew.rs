@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 use tonic::Status;
 
-use super::{
+use super::trouble::Trouble;
+use crate::cli::{
     retry::{CallError, persist},
-    trouble::Trouble,
+    target::Client,
 };
-use crate::cli::target::Client;
 
 /// What every worker shares.
 #[derive(Debug)]
@@ -46,15 +46,5 @@ impl Crew {
         F: Future<Output = Result<T, Status>>,
     {
         persist(self.retry_for, call, |status| self.trouble.retried(status)).await
-    }
-}
-
-/// A bar on stderr; hidden where that is not a terminal.
-pub fn progress_bar() -> ProgressBar {
-    const LOOK: &str = "{wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left";
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    match ProgressStyle::with_template(LOOK) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
     }
 }

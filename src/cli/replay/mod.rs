@@ -15,7 +15,6 @@ mod input;
 mod operation;
 mod play;
 mod report;
-mod retry;
 mod schedule;
 mod tally;
 mod trace;
@@ -30,7 +29,7 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 use clap::Args;
 
 use self::{
-    crew::{Crew, progress_bar},
+    crew::Crew,
     feed::Feed,
     play::{Played, play},
     report::Report,
@@ -44,6 +43,7 @@ use super::{
     Exit,
     failure::Failure,
     output::{say, say_json},
+    progress::progress_bar,
     target::{Client, Target},
 };
 

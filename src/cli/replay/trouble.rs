@@ -9,10 +9,10 @@ use indicatif::ProgressBar;
 use parking_lot::Mutex;
 use tonic::Status;
 
-use super::retry::CallError;
 use crate::cli::{
     failure::{Failure, describe},
     output::complain,
+    retry::CallError,
 };
 
 /// Errors that are printed; the others are counted.

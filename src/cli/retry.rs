@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::cli::failure::{is_local, is_unreachable};
+use super::failure::{is_local, is_unreachable};
 
 /// The first wait; each one after it is twice as long ...
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
@@ -56,6 +56,11 @@ where
         tokio::time::sleep(jittered(wait)).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
+}
+
+/// Whether the same call may succeed later.
+pub fn is_passing(status: &Status) -> bool {
+    verdict(status) != Verdict::Refused
 }
 
 /// Up to half as long again, so that those who were turned away together come back one by one.

@@ -1,0 +1,117 @@
+//! All states of a server in order, as `Dump` streams them: taken up again where the stream breaks.
+
+use std::time::Duration;
+
+use tonic::{Streaming, transport::Channel};
+
+use super::{
+    failure::Failure,
+    retry::{CallError, is_passing, persist},
+    target::Target,
+};
+use crate::proto::{
+    DumpRequest, DumpResponse, Key, StateRecord,
+    maintenance_service_client::MaintenanceServiceClient,
+};
+
+/// The generated client of the other service over a plain connection.
+pub type MaintenanceClient = MaintenanceServiceClient<Channel>;
+
+/// Longest time until an answer begins. Drawing the line of a dump waits for a flush.
+const CALL_DEADLINE: Duration = Duration::from_secs(120);
+/// States are in order of this.
+pub type Place = (u64, i32, u64);
+
+/// Connects to the server when it is first called.
+pub fn maintenance(target: &Target) -> Result<MaintenanceClient, Failure> {
+    Ok(MaintenanceClient::new(target.connect_lazily(CALL_DEADLINE)?))
+}
+
+/// Where a state is in the order.
+pub fn place(state: &StateRecord) -> Place {
+    (state.user_id, state.r#type, state.channel_id)
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(status) | CallError::GaveUp(status) => status.into(),
+        }
+    }
+}
+
+/// A walk over the states of a server.
+pub struct Walk {
+    client: MaintenanceClient,
+    retry_for: Duration,
+    request: DumpRequest,
+    stream: Option<Streaming<DumpResponse>>,
+}
+
+impl Walk {
+    /// A walk that goes on where `request` says.
+    pub fn new(client: MaintenanceClient, retry_for: Duration, request: DumpRequest) -> Self {
+        Self { client, retry_for, request, stream: None }
+    }
+
+    /// The version of the line that the dump was drawn at, once the first answer is there.
+    pub fn version(&self) -> u64 {
+        self.request.version
+    }
+
+    /// Some more states, or none for now; `None` after the last.
+    pub async fn step(&mut self) -> Result<Option<Vec<StateRecord>>, Failure> {
+        loop {
+            let answer = match &mut self.stream {
+                None => Ok(self.open().await?),
+                Some(stream) => stream.message().await,
+            };
+            match answer {
+                Ok(Some(answer)) => return self.take(answer).map(Some),
+                Ok(None) if self.request.version == 0 => {
+                    return Err(Failure::Contract("Dump says nothing at all".to_owned()));
+                }
+                Ok(None) => return Ok(None),
+                // The next stream has to answer once before this counts as no failure any more.
+                Err(status) if is_passing(&status) => self.stream = None,
+                Err(status) => return Err(status.into()),
+            }
+        }
+    }
+
+    /// Opens a stream behind what is had already, and takes its first answer.
+    async fn open(&mut self) -> Result<Option<DumpResponse>, Failure> {
+        let call = || {
+            let (mut client, request) = (self.client.clone(), self.request);
+            async move {
+                let mut stream = client.dump(request).await?.into_inner();
+                let first = stream.message().await?;
+                Ok((stream, first))
+            }
+        };
+        let (stream, first) = persist(self.retry_for, call, |_| {}).await?;
+        self.stream = Some(stream);
+        Ok(first)
+    }
+
+    fn take(&mut self, answer: DumpResponse) -> Result<Vec<StateRecord>, Failure> {
+        let contract = |what: &str| Err(Failure::Contract(format!("Dump {what}")));
+        if self.request.version == 0 {
+            self.request.version = answer.version;
+        }
+        if answer.version == 0 || answer.version != self.request.version {
+            return contract("changes its version");
+        }
+        let mut last =
+            self.request.after.as_ref().map(|key| (key.user_id, key.r#type, key.channel_id));
+        for state in &answer.states {
+            if last.is_some_and(|last| place(state) <= last) {
+                return contract("repeats or misplaces a state");
+            }
+            last = Some(place(state));
+        }
+        let key = |(user_id, kind, channel_id)| Key { user_id, channel_id, r#type: kind };
+        self.request.after = last.map(key);
+        Ok(answer.states)
+    }
+}
