@@ -2,6 +2,7 @@
 //! off.
 
 use std::{
+    fs,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     time::Duration,
@@ -60,11 +61,15 @@ pub async fn dump(args: DumpArgs) -> Result<Exit, Failure> {
             return Ok(Exit::Done);
         }
     };
-    let mut walk = Walk::new(maintenance(&args.target)?, args.retry_for, request);
     let bar = counter("states");
+    let mut walk = Walk::new(maintenance(&args.target)?, args.retry_for, request, bar.clone());
     bar.set_position(writer.rows());
     let copied = copy(&mut walk, &mut writer, &bar).await;
     bar.finish_and_clear();
+    if copied.is_err() && walk.version() == 0 && !to_stdout {
+        // There is nothing in it, and it would be in the way of the next try.
+        fs::remove_file(&args.output).ok();
+    }
     // What came before an error is written too: it need not come again.
     writer.flush()?;
     copied?;

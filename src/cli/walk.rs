@@ -1,11 +1,13 @@
 //! All states of a server in order, as `Dump` streams them: taken up again where the stream breaks.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
-use tonic::{Streaming, transport::Channel};
+use indicatif::ProgressBar;
+use tonic::{Status, Streaming, transport::Channel};
 
 use super::{
-    failure::Failure,
+    failure::{Failure, describe},
+    output::complain,
     retry::{CallError, is_passing, persist},
     target::Target,
 };
@@ -46,12 +48,20 @@ pub struct Walk {
     retry_for: Duration,
     request: DumpRequest,
     stream: Option<Streaming<DumpResponse>>,
+    bar: ProgressBar,
+    /// The first failure that is tried again is told.
+    told: Cell<bool>,
 }
 
 impl Walk {
-    /// A walk that goes on where `request` says.
-    pub fn new(client: MaintenanceClient, retry_for: Duration, request: DumpRequest) -> Self {
-        Self { client, retry_for, request, stream: None }
+    /// A walk that goes on where `request` says. What goes wrong is told above `bar`.
+    pub fn new(
+        client: MaintenanceClient,
+        retry_for: Duration,
+        request: DumpRequest,
+        bar: ProgressBar,
+    ) -> Self {
+        Self { client, retry_for, request, stream: None, bar, told: Cell::new(false) }
     }
 
     /// The version of the line that the dump was drawn at, once the first answer is there.
@@ -73,7 +83,10 @@ impl Walk {
                 }
                 Ok(None) => return Ok(None),
                 // The next stream has to answer once before this counts as no failure any more.
-                Err(status) if is_passing(&status) => self.stream = None,
+                Err(status) if is_passing(&status) => {
+                    self.tell(&status);
+                    self.stream = None;
+                }
                 Err(status) => return Err(status.into()),
             }
         }
@@ -89,9 +102,16 @@ impl Walk {
                 Ok((stream, first))
             }
         };
-        let (stream, first) = persist(self.retry_for, call, |_| {}).await?;
+        let (stream, first) = persist(self.retry_for, call, |status| self.tell(status)).await?;
         self.stream = Some(stream);
         Ok(first)
+    }
+
+    fn tell(&self, status: &Status) {
+        if !self.told.replace(true) {
+            let text = format!("readstates: {}; trying again", describe(status));
+            self.bar.suspend(|| complain(&text));
+        }
     }
 
     fn take(&mut self, answer: DumpResponse) -> Result<Vec<StateRecord>, Failure> {

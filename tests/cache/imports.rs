@@ -84,10 +84,13 @@ fn what_touched_the_key_voids_the_load_of_an_import() {
 
 #[test]
 fn an_import_voids_the_loads_of_others() {
-    let scene = Scene::new(8, 8);
+    let mut scene = Scene::new(8, 8);
     let place = key(1, 1);
     let slow = scene.begin(place);
     assert!(taken(import(&scene, place, &state(50, 1))));
+    scene.flush();
+    scene.displace(7);
+    assert_eq!(scene.resident(place), None, "it was imported, flushed and evicted");
     let admitted = scene.cache.admit(slow, None, &[Access::Read], &scene.now);
     assert_eq!(admitted, Err(Void));
     assert_eq!(scene.view(place).last_acked_id, 50);

@@ -53,8 +53,8 @@ pub async fn verify(args: VerifyArgs) -> Result<Exit, Failure> {
 async fn against_dump(args: &VerifyArgs, dump: DumpReader) -> Result<Exit, Failure> {
     // With tombstones: what was deleted since is not missing.
     let request = DumpRequest { include_deleted: true, ..DumpRequest::default() };
-    let walk = Walk::new(maintenance(&args.target)?, args.retry_for, request);
     let bar = counter("states");
+    let walk = Walk::new(maintenance(&args.target)?, args.retry_for, request, bar.clone());
     let compared = compare(dump, walk, args.allow_cut, &bar).await;
     bar.finish_and_clear();
     let found = compared?;
