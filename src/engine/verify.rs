@@ -60,6 +60,8 @@ pub struct Verify {
 }
 
 enum Place {
+    /// Before what is dirty is in the store: until then there is nothing to hold it against.
+    Dirty,
     /// Among the rows, above this key.
     Rows(Option<Key>),
     /// Among what is in memory of this shard.
@@ -76,18 +78,22 @@ enum Verdict {
 }
 
 impl Verify {
-    /// A check that begins with the rows.
+    /// A check that has what is dirty written first, as the flusher does it anyway.
     pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, place: Place::Rows(None), checked: Checked::default() }
+        Self { engine, place: Place::Dirty, checked: Checked::default() }
     }
 
     /// A bounded part of the check; `None` at its end.
     ///
     /// # Errors
-    /// That the store did not answer, or has a damaged row.
+    /// That the store did not answer, did not take what is dirty, or has a damaged row.
     pub async fn step(&mut self) -> Result<Option<Checked>, Error> {
         self.checked.differences.clear();
         match std::mem::replace(&mut self.place, Place::End) {
+            Place::Dirty => {
+                self.engine.flushed().await?;
+                self.place = Place::Rows(None);
+            }
             Place::Rows(after) => self.step_rows(after).await?,
             Place::Shard(index, keys) => self.step_shard(index, keys).await?,
             Place::End => return Ok(None),

@@ -2,10 +2,7 @@
 
 use readstates::{
     model::Version,
-    proto::{
-        AckRequest, DumpRequest, maintenance_service_client::MaintenanceServiceClient,
-        read_states_service_client::ReadStatesServiceClient,
-    },
+    proto::{AckRequest, read_states_service_client::ReadStatesServiceClient},
     store::Store as _,
 };
 
@@ -20,7 +17,7 @@ async fn what_was_planted_behind_the_caches_back_is_found() {
     let ground = Ground::new().await;
     let url = format!("http://{}", ground.address);
     let target = ground.address.to_string();
-    let mut client = ReadStatesServiceClient::connect(url.clone()).await.expect("it answers");
+    let mut client = ReadStatesServiceClient::connect(url).await.expect("it answers");
     let mut versions = Vec::new();
     let mut ack = async |user_id, message_id| {
         let request = AckRequest { user_id, channel_id: 1, message_id, ..AckRequest::default() };
@@ -30,16 +27,11 @@ async fn what_was_planted_behind_the_caches_back_is_found() {
     for user in 1..=5 {
         versions.push(Version::from_micros(ack(user, 10).await));
     }
-    // A dump has everything flushed: all five are clean from here on.
-    let mut maintenance = MaintenanceServiceClient::connect(url).await.expect("it answers");
-    let dump = maintenance.dump(DumpRequest::default()).await.expect("it dumps");
-    dump.into_inner().message().await.expect("it begins");
     let found = desk.run(&target, &["verify", "--json"]).well();
     assert_eq!((found.count("rows"), found.count("cached")), (5, 5));
     ground.plant(key(1, 1), state(11, versions[0])).await;
     ground.plant(key(2, 1), state(10, versions[1].next())).await;
     ground.store.delete_user(key(3, 1).user, versions[2]).await.expect("it is gone");
-    // Dirty, and the store is ahead of it: that is looked at once it is clean.
     let found = desk.run(&target, &["verify", "--json"]);
     assert_eq!((found.code, found.count("differences")), (1, 3));
     let json = found.json();
@@ -67,9 +59,7 @@ async fn what_was_planted_behind_the_caches_back_is_found() {
     for user in 1..=3 {
         ack(user, 20).await;
     }
-    let dump = maintenance.dump(DumpRequest::default()).await.expect("it dumps");
-    dump.into_inner().message().await.expect("it begins");
     desk.run(&target, &["verify"]).well();
-    drop((client, maintenance));
+    drop(client);
     ground.stop().await;
 }
