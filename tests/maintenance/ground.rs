@@ -8,12 +8,13 @@ use readstates::{
     lifecycle::Phase,
     model::{ChannelId, Key, MessageId, Operation, ReadState, UserId, Version},
     server::{Server, Shutdown, StartError, Stopped},
-    store::{Batch, MemoryStore, Row, Store as _},
+    store::{Batch, FaultStore, Faults, MemoryStore, Row, Store as _},
 };
 use tokio::{sync::watch, task::JoinHandle};
 
 pub struct Ground {
     pub store: MemoryStore,
+    pub faults: Faults,
     pub address: SocketAddr,
     shutdown: watch::Sender<u32>,
     serving: JoinHandle<Result<Stopped, StartError>>,
@@ -40,14 +41,16 @@ impl Ground {
         config.listen = "127.0.0.1:0".parse().expect("an address");
         config.admin_listen = config.listen;
         config.durability = Durability::Memory;
-        let server = Server::start_on(config, Clock::system(), Arc::new(store.clone())).await;
+        let faulty = FaultStore::new(Arc::new(store.clone()));
+        let faults = faulty.faults();
+        let server = Server::start_on(config, Clock::system(), Arc::new(faulty)).await;
         let server = server.expect("a server starts");
         let address = server.grpc_address().expect("it is bound");
         let lifecycle = server.lifecycle();
         let (shutdown, asked) = Shutdown::new();
         let serving = tokio::spawn(server.run(asked));
         lifecycle.wait_for(Phase::Ready).await;
-        Self { store, address, shutdown, serving }
+        Self { store, faults, address, shutdown, serving }
     }
 
     /// Writes a row that the cache knows nothing of.

@@ -10,6 +10,7 @@ mod ground;
 mod load;
 #[path = "../blackbox/program.rs"]
 mod program;
+mod races;
 #[path = "../blackbox/server.rs"]
 #[allow(dead_code, reason = "other tests need other ways to end")]
 mod server;

@@ -9,11 +9,11 @@ use tonic_types::StatusExt as _;
 
 use crate::server::Server;
 
-fn record(user_id: u64, version: u64) -> StateRecord {
+pub fn record(user_id: u64, version: u64) -> StateRecord {
     StateRecord { user_id, channel_id: 1, version, last_acked_id: 9, ..StateRecord::default() }
 }
 
-async fn load(
+pub async fn load(
     client: &mut MaintenanceServiceClient<Channel>,
     states: Vec<StateRecord>,
 ) -> Result<(u32, u32), Status> {
