@@ -12,7 +12,7 @@
 //!   from append to durable, in groups of 35 / 132 / 377 records
 //! - against bare writes and syncs of the same groups (66-86 us each): 1.09-1.17, 1.06-1.40 and
 //!   0.99-1.02 times, medians of each run; 1.06 and 1.07 in two of the three at 256
-//! - on a disk that syncs in 1 us (memory) the thread is the bound: 1.7 / 2.7 / 3.8 million a second
+//! - on a disk that syncs in 1 us (memory) the thread is the bound: 1.7 / 2.7 / 3.8 million
 //! - reading a journal of 1,000,000 states, 46 MiB: 0.17 s
 
 use std::{

@@ -207,6 +207,19 @@ impl Book {
         });
     }
 
+    /// Tells who watches the user that it has states which came with versions of their own: what
+    /// was told in the order of versions does not hold any more.
+    pub fn renew(&mut self, key: &Key, now: &Now, record: Sequence, leftovers: &mut Leftovers) {
+        if self.watchers.is_empty() {
+            return;
+        }
+        // Whoever looks at everything behind this has seen at least this version.
+        self.last = now.next_version(self.last, Version::ZERO).unwrap_or(self.last);
+        let (user, cause, version) = (key.user, Cause::CatchUp, self.last);
+        let change = || Change { user, state: None, cause, version, record };
+        self.watchers.tell(user, leftovers, change);
+    }
+
     /// Refuses, unless the update would change nothing anyway.
     fn refuse_change(
         &mut self,

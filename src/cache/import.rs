@@ -127,6 +127,7 @@ impl Shard {
             leftovers.add(replaced.into_extra());
         }
         self.book.dirty.insert(*key, now.elapsed_ms, record);
+        self.book.renew(key, now, record, leftovers);
         self.evict(leftovers);
         Ok(Imported { taken: true, unflushed: Some(record) })
     }

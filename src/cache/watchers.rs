@@ -10,11 +10,12 @@ use crate::model::{Cause, Key, Sequence, UserId, Version, View};
 pub struct Change {
     /// Whose.
     pub user: UserId,
-    /// The state and what it became; `None` where everything of the user was deleted.
+    /// The state and what it became; `None` where it is more than one.
     pub state: Option<(Key, View)>,
-    /// Why.
+    /// Why: without a state [`Cause::Resync`], everything of the user was deleted, or
+    /// [`Cause::CatchUp`], states came from elsewhere, and all have to be looked at anew.
     pub cause: Cause,
-    /// The version of the state, or of the deletion.
+    /// The version of the state, or of the deletion; without either the shard's newest.
     pub version: Version,
     /// Until this record is durable a crash may take the change back (I8).
     pub record: Sequence,

@@ -9,7 +9,10 @@ mod event;
 mod pool;
 mod queue;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 pub use event::Event;
 pub(super) use pool::Pool;
@@ -60,6 +63,8 @@ pub struct Watch {
     /// Not yet begun, the next one last.
     targets: Vec<WatchTarget>,
     watched: Vec<UserId>,
+    /// Users with states that came from elsewhere, and the version up to which they were told anew.
+    renewed: HashMap<UserId, Version>,
     catching_up: Option<CatchUp>,
     /// Taken out of the queue, durable or not.
     changes: VecDeque<Change>,
@@ -89,6 +94,7 @@ impl Engine {
             queue,
             watched: Vec::with_capacity(targets.len()),
             targets,
+            renewed: HashMap::new(),
             catching_up: None,
             changes: VecDeque::new(),
             events: VecDeque::new(),
@@ -171,13 +177,32 @@ impl Watch {
 
     /// Shows a change once a crash cannot take it back (I8).
     async fn give_out(&mut self, change: Change) -> Result<(), Error> {
+        let Change { user, version, cause, .. } = change;
+        if self.renewed.get(&user).is_some_and(|upto| version <= *upto) {
+            // It came before the full set, which has it.
+            return Ok(());
+        }
         self.engine.secure_change(&change).await?;
+        if cause == Cause::CatchUp {
+            self.renew(user);
+            return Ok(());
+        }
         self.events.push_back(Event::of(&change));
-        if change.cause == Cause::Resync {
+        if cause == Cause::Resync {
             // Nothing is left of the user, so nothing follows but what changes from then on.
-            self.events.push_back(Event::caught_up(change.user, change.version));
+            self.events.push_back(Event::caught_up(user, version));
         }
         Ok(())
+    }
+
+    /// States of the user came with versions of their own: all are looked at anew.
+    fn renew(&mut self, user: UserId) {
+        let now = self.engine.clock.now();
+        // Registered a second time first, so that no change falls in between.
+        let upto = self.engine.cache.watch(user, Arc::clone(&self.watcher), &now);
+        self.engine.cache.unwatch(user, &self.watcher);
+        self.renewed.insert(user, upto);
+        self.catching_up = Some(CatchUp::new(user, Version::ZERO, upto));
     }
 }
 
@@ -186,9 +211,11 @@ impl Engine {
         if let Durability::Memory = self.settings.durability {
             return Ok(());
         }
-        let has_it = |engine: &Self| match &change.state {
-            Some((key, _)) => engine.cache.is_flushed(key),
-            None => !engine.cache.is_deletion_pending(change.user),
+        let has_it = |engine: &Self| match (&change.state, change.cause) {
+            (Some((key, _)), _) => engine.cache.is_flushed(key),
+            (None, Cause::Resync) => !engine.cache.is_deletion_pending(change.user),
+            // The full set that follows waits for what it shows.
+            (None, _) => true,
         };
         if matches!(self.settings.durability, Durability::Store) && has_it(self) {
             return Ok(());
