@@ -130,11 +130,11 @@ impl Survey {
     fn take(&mut self, group: &Group<'_>) -> Result<(), Fault> {
         self.next = self.next.max(group.next());
         each_record(group, &mut |sequence, record| {
-            if let Record::State { state, .. } = record {
-                self.ceiling = self.ceiling.max(state.version());
-            } else if let Record::Ceiling(version) = record {
-                self.ceiling = self.ceiling.max(version);
-            }
+            self.ceiling = self.ceiling.max(match &record {
+                Record::State { state, .. } => state.version(),
+                Record::UserDeletion { version, .. } | Record::Ceiling(version) => *version,
+                Record::Seal => Version::ZERO,
+            });
             if sequence > self.horizon && self.gaps.fill(sequence) {
                 self.records += 1;
             }

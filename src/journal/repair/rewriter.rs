@@ -39,6 +39,7 @@ impl<'a> Rewriter<'a> {
         check_room(disk, segment_bytes, survey.bytes)?;
         let chain = &survey.chain;
         let last = survey.next.previous();
+        let told = chain.manifest.map(|manifest| manifest.ceiling).unwrap_or_default();
         let manifest = Manifest {
             journal: chain.journal().unwrap_or_else(JournalId::random),
             store: chain.manifest.map_or(0, |manifest| manifest.store),
@@ -46,7 +47,7 @@ impl<'a> Rewriter<'a> {
             commits: survey.commits,
             oldest: survey.next_segment,
             newest: SegmentId::NONE,
-            ceiling: survey.ceiling.max(chain.ceiling()),
+            ceiling: survey.ceiling.max(chain.ceiling()).max(told),
         };
         let mut group = Vec::new();
         open_group(&mut group);
@@ -68,7 +69,11 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Seals the new segments: the manifest that makes them count, and their names.
+    ///
+    /// The last ceiling among the records is the one that counts, and a newer one may be gone: so
+    /// the newest known of comes last.
     pub(super) fn finish(&mut self) -> Result<(Manifest, Vec<String>), JournalError> {
+        self.append(&Record::Ceiling(self.manifest.ceiling))?;
         self.append(&Record::Seal)?;
         self.write_group()?;
         self.sync()?;
@@ -144,6 +149,6 @@ fn check_room(disk: &dyn Disk, segment_bytes: u64, kept_bytes: u64) -> Result<()
     if free >= needed {
         return Ok(());
     }
-    let what = format!("a repair needs {needed} bytes and {free} are free");
+    let what = format!("a repair needs {needed} bytes and {free} are free; free some, repair then");
     Err(JournalError::DiskFull { folder: disk.path(), what })
 }
