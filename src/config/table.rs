@@ -74,8 +74,9 @@ settings! {
     journal_segment_size: u64 =
         "journal-segment-size" SIZE "64MiB", size(64 * KIB..=GIB);
 
-    /// Memory for changes on their way into the journal; beyond it calls wait.
-    journal_buffer: u64 = "journal-buffer" SIZE "16MiB", size(MIB..=GIB);
+    /// Memory for changes on their way into the journal; beyond it calls wait. What is being
+    /// written takes as much again, and no more of either than a journal-segment-size has room for.
+    journal_buffer: u64 = "journal-buffer" SIZE "16MiB", size(MIB..=16 * MIB);
 
     /// Disk that the journal leaves free: with less, changes are refused until there is space.
     disk_reserve: u64 = "disk-reserve" SIZE "128MiB", size(0..=16 * TIB);

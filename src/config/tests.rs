@@ -208,6 +208,12 @@ fn a_command_without_settings_still_takes_variables() {
 }
 
 #[test]
+fn a_journal_buffer_that_no_journal_can_have_is_refused() {
+    let words = refused(&["--journal-buffer=17MiB"], &[], "");
+    assert!(words.contains("allowed is a size from 1.0 MiB to 16.0 MiB"), "{words}");
+}
+
+#[test]
 fn a_store_in_memory_keeps_no_journal_and_a_journal_beside_it_is_refused() {
     let given = flags(&["--store=memory"]);
     let config = Config::load(&given, NONE, None).expect("it is valid");

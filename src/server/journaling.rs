@@ -51,7 +51,7 @@ pub(super) fn memory_bytes(config: &Config) -> u64 {
     if !keeps_journal(config) {
         return 0;
     }
-    2 * config.journal_buffer + flush::UNPERSISTED_BYTES_MAX
+    options(config).memory_bytes() as u64 + flush::UNPERSISTED_BYTES_MAX
 }
 
 impl Journaling {
@@ -62,5 +62,26 @@ impl Journaling {
             tracing::error!(%error, "the journal did not close cleanly; nothing is lost by that");
         }
         self.herald.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_that_is_announced_is_what_the_journal_takes() {
+        let default = Config::default();
+        let of = |journal_buffer, journal_segment_size| {
+            let config = Config { journal_buffer, journal_segment_size, ..default.clone() };
+            memory_bytes(&config) - flush::UNPERSISTED_BYTES_MAX
+        };
+        let about = |bytes: u64, mib: u64| (mib << 20).abs_diff(bytes) < 200 << 10;
+        assert!(about(of(1 << 20, 64 << 20), 2), "{}", of(1 << 20, 64 << 20));
+        assert!(about(of(16 << 20, 64 << 20), 32), "{}", of(16 << 20, 64 << 20));
+        // No more waits than an empty segment has room for.
+        assert!(about(of(16 << 20, 1 << 20), 2), "{}", of(16 << 20, 1 << 20));
+        let memory = Config { durability: Durability::Memory, ..default.clone() };
+        assert_eq!(memory_bytes(&memory), 0);
     }
 }
