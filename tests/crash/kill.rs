@@ -22,8 +22,9 @@ const ACKNOWLEDGED_MORE: u64 = 600;
 const ROUNDS_PER_CLEAN_END: u32 = 16;
 /// Once in so many rounds it is killed while it starts, too.
 const ROUNDS_PER_EARLY_KILL: u32 = 4;
-/// A start takes about this long; a kill while it starts comes at any moment of it.
-const START: Duration = Duration::from_millis(120);
+/// No start takes longer where several share a machine; a kill while it starts comes at any moment
+/// of it, mostly early: a start of its own takes a fifth of this.
+const START: Duration = Duration::from_millis(600);
 
 /// A server that is killed again and again.
 struct Trial {
@@ -54,7 +55,8 @@ impl Trial {
         if self.rng.random_ratio(1, ROUNDS_PER_EARLY_KILL) {
             let starting = plan.spawn();
             // No wait for anything: the moment of the kill is what is drawn here.
-            tokio::time::sleep(START.mul_f64(self.rng.random())).await;
+            let moment: f64 = self.rng.random();
+            tokio::time::sleep(START.mul_f64(moment * moment)).await;
             starting.kill();
         }
         plan.start().unwrap_or_else(|ended| panic!("it does not start: {ended:#?}"))

@@ -58,7 +58,9 @@ fn play(node: &Node, seed: u64) -> Child {
 
 fn report(output: &Output) -> Value {
     let said = String::from_utf8_lossy(&output.stderr);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
+    let status = output.status;
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("no report, {status}: {error}: {said}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
