@@ -13,7 +13,7 @@ use crate::{
     store::{Batch, CommitNumber, CommitReport, Row, Store, StoreError},
 };
 
-use super::journaled::{Journaled, JournaledError, ended};
+use super::journaled::{Journaled, JournaledError};
 
 /// Rows that are looked at in one step of deleting a user.
 const DELETION_STEP_ROWS: usize = 1024;
@@ -70,12 +70,12 @@ struct Collected {
 
 /// Brings dirty states to the store. Every method is one step, so that a test can take them apart.
 pub struct Flusher {
-    cache: Arc<Cache>,
-    store: Arc<dyn Store>,
-    clock: Clock,
-    metrics: Arc<Metrics>,
-    settings: FlushSettings,
-    journaled: Option<Journaled>,
+    pub(super) cache: Arc<Cache>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) settings: FlushSettings,
+    pub(super) journaled: Option<Journaled>,
 }
 
 impl Flusher {
@@ -96,12 +96,6 @@ impl Flusher {
     pub fn with_journal(mut self, journal: Journal, commits: CommitNumber) -> Self {
         self.journaled = Some(Journaled::new(journal, commits));
         self
-    }
-
-    /// While the records of the journal come back into the cache it lets nothing go: what is still
-    /// to come is in no dirty state yet.
-    pub fn set_replaying(&self, replaying: bool) {
-        self.journaled.iter().for_each(|journaled| journaled.set_replaying(replaying));
     }
 
     /// Half of the dirty places are taken: what is not due yet has to go too, or updates are
@@ -252,49 +246,6 @@ impl Flusher {
         }
         let full = self.journaled.as_ref().is_some_and(Journaled::is_full);
         !full || self.persist().await == PassEnd::Done
-    }
-
-    /// Makes the store persist what it confirmed, if that is due, and lets the journal go that far.
-    /// Where the journal stays longer than it may be all the same, writes down anew what it is
-    /// still needed for.
-    pub async fn tend_journal(&self) -> PassEnd {
-        let Some(journaled) = &self.journaled else { return PassEnd::Done };
-        let now_ms = self.clock.elapsed_ms();
-        let crowded = journaled.wants_checkpoint();
-        let mut end = PassEnd::Done;
-        if crowded || journaled.is_due(now_ms, self.settings.persist_after_ms) {
-            end = self.persist().await;
-        }
-        if crowded && journaled.wants_checkpoint() {
-            end = end.max(self.checkpoint().await);
-        }
-        end
-    }
-
-    /// As [`Self::tend_journal`], while the store fails: it is not asked for anything.
-    pub async fn shorten_journal(&self) {
-        if self.journaled.as_ref().is_some_and(Journaled::wants_checkpoint) {
-            self.checkpoint().await;
-        }
-    }
-
-    /// Makes the store persist everything that it confirmed, and lets the journal go that far.
-    pub async fn persist(&self) -> PassEnd {
-        let Some(journaled) = &self.journaled else { return PassEnd::Done };
-        let started = Instant::now();
-        let persisted = journaled.persist(&self.cache, self.store.as_ref()).await;
-        let error_kind = match &persisted {
-            Err(JournaledError::Store(error)) => Some(error.kind()),
-            _ => None,
-        };
-        self.metrics.store.record(StoreOperation::Persist, started.elapsed(), error_kind);
-        ended(persisted, "the journal keeps what the store has not persisted")
-    }
-
-    /// Writes down anew what old records are needed for, and lets those go.
-    pub async fn checkpoint(&self) -> PassEnd {
-        let Some(journaled) = &self.journaled else { return PassEnd::Done };
-        ended(journaled.checkpoint(&self.cache).await, "the journal stays as long as it is")
     }
 
     /// Makes rows that were not written wait for the next pass; whether there are any.

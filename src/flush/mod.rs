@@ -11,6 +11,7 @@ mod journal_log;
 mod journaled;
 mod rounds;
 mod thread;
+mod upkeep;
 
 pub use ceiling::raise_ceiling;
 pub use flusher::{FlushSettings, Flusher, PassEnd, Scope};

@@ -24,11 +24,13 @@ impl Recovery {
     /// appended anew, by then. To be called once.
     ///
     /// # Errors
-    /// [`JournalError::Io`]: the journal can be opened again.
+    /// [`JournalError::DiskFull`] where there is no room for a segment beside the reserve: nothing
+    /// was written. [`JournalError::Io`]: the journal can be opened again.
     pub fn begin(&self) -> Result<(Journal, Writer), JournalError> {
         let limits = Limits::of(&self.options);
         let disk = Arc::clone(&self.disk);
         self.remove_leftovers()?;
+        check_room(disk.as_ref(), &limits)?;
         // Before a header says where it ends.
         self.settle_tail()?;
         let mut manifest = self.manifest();
@@ -145,6 +147,23 @@ fn shared(disk: Arc<dyn Disk>, limits: Limits, books: Books, current: &Current) 
         progress_ms: AtomicU64::new(0),
         recovered: Default::default(),
     }
+}
+
+/// A segment more must leave the reserve free: what is brought back could not be written down anew
+/// otherwise, and each start would leave a segment behind.
+fn check_room(disk: &dyn Disk, limits: &Limits) -> Result<(), JournalError> {
+    // A disk that does not say how much is free is taken to have enough: writing will tell.
+    let free = disk.free_bytes().unwrap_or(u64::MAX);
+    let (segment, reserve) = (limits.segment_bytes, limits.reserve_bytes);
+    let needed = reserve.saturating_add(segment);
+    if free >= needed {
+        return Ok(());
+    }
+    let what = format!(
+        "{free} bytes are free, and a start needs {needed}: a segment of {segment} and the reserve \
+         of {reserve}. Nothing was written. Free some, or lower --disk-reserve, and start again"
+    );
+    Err(JournalError::DiskFull { folder: disk.path(), what })
 }
 
 fn remove(disk: &dyn Disk, name: &str) -> Result<(), JournalError> {

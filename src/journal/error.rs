@@ -67,12 +67,12 @@ pub enum JournalError {
     /// A write failed before: nothing is acknowledged any more until a restart (I10).
     #[error("the journal failed and takes nothing more until a restart: {0}")]
     Failed(Arc<Self>),
-    /// There is no room; goes on by itself once there is.
-    #[error("the disk of the journal in {folder} is full: {what}; free some, it goes on by itself")]
+    /// There is no room.
+    #[error("the disk of the journal in {folder} is full: {what}")]
     DiskFull {
         /// The folder of the journal.
         folder: String,
-        /// Which limit was met.
+        /// Which limit was met, and what to do.
         what: String,
     },
     /// More records than the journal ever has room for at once.

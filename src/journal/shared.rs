@@ -118,7 +118,8 @@ impl Shared {
 
     /// Why the disk takes nothing new.
     pub fn disk_full(&self) -> JournalError {
-        let what = self.spares.refusal().unwrap_or_else(|| "it was a moment ago".to_owned());
+        let why = self.spares.refusal().unwrap_or_else(|| "it was a moment ago".to_owned());
+        let what = format!("{why}; free some, it goes on by itself");
         JournalError::DiskFull { folder: self.disk.path(), what }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     cache::{Cache, Full},
     clock::Clock,
     flush::{Flusher, PassEnd, Scope},
-    journal::{Record, Recovery, WriterThread},
+    journal::{Journal, Record, Recovery, WriterThread},
     metrics::Metrics,
     model::{Sequence, Version},
     store::{CommitNumber, Store},
@@ -80,13 +80,15 @@ impl Past {
     ) -> Result<Flusher, StartError> {
         let Some(recovery) = self.found else { return Ok(flusher) };
         let started = Instant::now();
-        let replay = Replay { cache: Arc::clone(cache), flusher, runtime: Handle::current() };
+        let journal = journaling.map(|journaling| journaling.journal.clone());
+        let runtime = Handle::current();
+        let replay = Replay { cache: Arc::clone(cache), flusher, runtime, journal };
         let replayed = spawn_blocking(move || replay.run(recovery)).await;
         let replayed = replayed.map_err(|error| StartError::Assembly(error.to_string()))?;
         let (flusher, recovery, records) = replayed?;
         if let Some(Journaling { journal, .. }) = journaling {
             if records > 0 {
-                settled(flusher.checkpoint().await)?;
+                flusher.try_checkpoint().await?;
             }
             journal.note_recovery(records, started.elapsed());
         } else {
@@ -123,6 +125,7 @@ struct Replay {
     cache: Arc<Cache>,
     flusher: Flusher,
     runtime: Handle,
+    journal: Option<Journal>,
 }
 
 impl Replay {
@@ -141,7 +144,9 @@ impl Replay {
             }
             self.runtime.block_on(self.flusher.pass(Scope::Everything));
         }
-        Err(StartError::Recovery)
+        // A pass fails where the journal does, too.
+        let failure = self.journal.as_ref().and_then(Journal::failure);
+        Err(failure.map_or(StartError::Recovery, StartError::Journal))
     }
 
     fn restore(&self, sequence: Sequence, record: &Record) -> Result<(), Full> {

@@ -178,6 +178,31 @@ async fn an_ack_whose_caller_went_away_is_whole() {
     assert_eq!(state(&mut node.client().await, 1).await.expect("a state").last_acked_id, 9);
 }
 
+/// Not the store, and before anything is written.
+#[tokio::test]
+async fn a_start_on_a_full_disk_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut node = Node::start(journaled(folder.path())).await;
+    mention(&mut node.client().await, 1, 7).await;
+    node.faults.fail_next(Call::Commit, ALWAYS, outage());
+    node.ask();
+    node.stopped().await;
+    let before = journal_bytes(folder.path());
+    let on_full_disk = |config: &mut Config| {
+        journaled(folder.path())(config);
+        // More than any disk has.
+        config.disk_reserve = 1 << 60;
+    };
+    for _ in 0..3 {
+        let again = Node::start_over(node.rests(), on_full_disk).await;
+        let refused = again.err().expect("there is no room");
+        assert!(matches!(refused, StartError::Journal(JournalError::DiskFull { .. })), "{refused}");
+        assert_eq!(journal_bytes(folder.path()), before);
+    }
+    let node = Node::start_over(node.rests(), journaled(folder.path())).await.expect("again");
+    assert_eq!(mentions(&mut node.client().await, 1).await, 1);
+}
+
 /// The bytes of all files of the journal.
 fn journal_bytes(data_dir: &Path) -> u64 {
     let files = std::fs::read_dir(data_dir.join("journal")).expect("a folder");

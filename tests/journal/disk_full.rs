@@ -74,6 +74,31 @@ fn the_reserve_of_the_disk_stays_free() {
     scene.append(draw_record(&mut rng, 1)).expect("there is room again");
 }
 
+/// Each start of a supervisor would leave one more segment behind, until nothing is free at all.
+#[test]
+fn a_start_without_room_for_a_segment_beside_the_reserve_changes_nothing() {
+    let options = JournalOptions { reserve_bytes: RESERVE_BYTES, ..TINY };
+    let (mut scene, disk) = Scene::new(options);
+    let mut rng = StdRng::seed_from_u64(7);
+    scene.append(draw_record(&mut rng, 1)).expect("room");
+    scene.drain();
+    let truth = scene.kill();
+    let image = disk.image();
+    for free in [0, RESERVE_BYTES - 1, RESERVE_BYTES + SEGMENT_BYTES - 1] {
+        disk.set_free_bytes(free);
+        let Err(error) = Scene::begin(&disk, options, truth.clone()) else { panic!("{free}") };
+        assert!(matches!(error, JournalError::DiskFull { .. }), "{error}");
+        let (words, needed) = (error.to_string(), RESERVE_BYTES + SEGMENT_BYTES);
+        let told = format!("{free} bytes are free, and a start needs {needed}");
+        assert!(words.contains(&told) && words.contains("Free some"), "{words}");
+        assert!(disk.image() == image, "{free}");
+        assert!(!names(&disk).contains(&SPARE.to_owned()), "{free}");
+    }
+    disk.set_free_bytes(RESERVE_BYTES + SEGMENT_BYTES);
+    let scene = Scene::begin(&disk, options, truth).expect("there is room");
+    assert!(scene.reserve(1).is_ok());
+}
+
 #[test]
 fn no_spare_is_made_of_the_reserve() {
     let options = JournalOptions { reserve_bytes: RESERVE_BYTES, ..TINY };

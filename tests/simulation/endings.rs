@@ -98,7 +98,10 @@ impl World {
                         | JournalError::Failed(_)
                         | JournalError::DiskFull { .. }
                 );
-                assert!(by_disk && self.disk_fails, "{error}");
+                // A disk that was filled between two lives, or while one served.
+                let is_full = matches!(error, JournalError::DiskFull { .. })
+                    && self.disk.free_bytes().is_ok_and(|free| free < u64::MAX);
+                assert!(by_disk && (self.disk_fails || is_full), "{error}");
             }
             NoStart::Store(_) | NoStart::Recovery => assert!(troubled, "{why}"),
             NoStart::Killed => {}

@@ -1,0 +1,71 @@
+//! The flusher's upkeep of the journal: it lets go what the store has, and writes down anew what
+//! would otherwise keep too much of it.
+
+use std::time::Instant;
+
+use super::{
+    Flusher, PassEnd,
+    journaled::{Journaled, JournaledError, ended},
+};
+use crate::metrics::StoreOperation;
+
+impl Flusher {
+    /// While the records of the journal come back into the cache it lets nothing go: what is still
+    /// to come is in no dirty state yet.
+    pub fn set_replaying(&self, replaying: bool) {
+        self.journaled.iter().for_each(|journaled| journaled.set_replaying(replaying));
+    }
+
+    /// Makes the store persist what it confirmed, if that is due, and lets the journal go that far.
+    /// Where the journal stays longer than it may be all the same, writes down anew what it is
+    /// still needed for.
+    pub async fn tend_journal(&self) -> PassEnd {
+        let Some(journaled) = &self.journaled else { return PassEnd::Done };
+        let now_ms = self.clock.elapsed_ms();
+        let crowded = journaled.wants_checkpoint();
+        let mut end = PassEnd::Done;
+        if crowded || journaled.is_due(now_ms, self.settings.persist_after_ms) {
+            end = self.persist().await;
+        }
+        if crowded && journaled.wants_checkpoint() {
+            end = end.max(self.checkpoint().await);
+        }
+        end
+    }
+
+    /// As [`Self::tend_journal`], while the store fails: it is not asked for anything.
+    pub async fn shorten_journal(&self) {
+        if self.journaled.as_ref().is_some_and(Journaled::wants_checkpoint) {
+            self.checkpoint().await;
+        }
+    }
+
+    /// Makes the store persist everything that it confirmed, and lets the journal go that far.
+    pub async fn persist(&self) -> PassEnd {
+        let Some(journaled) = &self.journaled else { return PassEnd::Done };
+        let started = Instant::now();
+        let persisted = journaled.persist(&self.cache, self.store.as_ref()).await;
+        let error_kind = match &persisted {
+            Err(JournaledError::Store(error)) => Some(error.kind()),
+            _ => None,
+        };
+        self.metrics.store.record(StoreOperation::Persist, started.elapsed(), error_kind);
+        ended(persisted, "the journal keeps what the store has not persisted")
+    }
+
+    /// Writes down anew what old records are needed for, and lets those go.
+    pub async fn checkpoint(&self) -> PassEnd {
+        ended(self.try_checkpoint().await, "the journal stays as long as it is")
+    }
+
+    /// As [`Self::checkpoint`], for who wants to know what is in the way.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub async fn try_checkpoint(&self) -> Result<(), JournaledError> {
+        match &self.journaled {
+            Some(journaled) => journaled.checkpoint(&self.cache).await,
+            None => Ok(()),
+        }
+    }
+}
