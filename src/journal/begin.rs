@@ -23,6 +23,9 @@ impl Recovery {
     /// [`Self::replay`], until [`Journal::advance`] lets it go: the caller has it in the store, or
     /// appended anew, by then. To be called once.
     ///
+    /// A last segment that nothing was ever written to is replaced: starts that end before they
+    /// come to anything, one after the other, leave one behind, not one each.
+    ///
     /// # Errors
     /// [`JournalError::DiskFull`] where there is no room for a segment beside the reserve: nothing
     /// was written. [`JournalError::Io`]: the journal can be opened again.
@@ -100,20 +103,22 @@ impl Recovery {
     }
 
     fn header(&self, manifest: &Manifest, segment_bytes: u64) -> SegmentHeader {
+        let vacant = self.chain.vacant();
         SegmentHeader {
             journal: manifest.journal,
-            segment: self.chain.next_segment(),
+            segment: vacant.map_or_else(|| self.chain.next_segment(), |vacant| vacant.segment),
             segment_bytes,
             first: self.chain.next(),
             ceiling: manifest.ceiling,
             horizon: manifest.horizon,
             commits: manifest.commits,
-            previous: self.chain.end(),
+            previous: vacant.map_or_else(|| self.chain.end(), |vacant| vacant.previous),
         }
     }
 
     fn books(&self, manifest: Manifest, header: &SegmentHeader) -> Books {
-        let kept = self.chain.segments.iter().map(|segment| Kept {
+        let before = self.chain.segments.iter().filter(|segment| segment.id != header.segment);
+        let kept = before.map(|segment| Kept {
             segment: segment.id,
             last: segment.scanned.end.last,
             bytes: segment.file_bytes,

@@ -90,6 +90,14 @@ impl Chain {
         }
     }
 
+    /// The last segment, where nothing was ever written to it and another is before it: that one
+    /// tells which journal this is, and so which store it belongs to.
+    pub(super) fn vacant(&self) -> Option<SegmentHeader> {
+        let [.., _, last] = &self.segments[..] else { return None };
+        let is_vacant = last.scanned.last_group.is_none() && last.scanned.torn_bytes == 0;
+        last.header.filter(|_| is_vacant)
+    }
+
     /// The end of the last segment.
     pub(super) fn end(&self) -> Link {
         self.segments.last().map(|segment| segment.scanned.end).unwrap_or_default()

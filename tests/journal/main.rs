@@ -14,4 +14,5 @@ mod repair;
 mod rolling;
 mod round_trip;
 mod scene;
+mod starts;
 mod written;
