@@ -64,13 +64,14 @@ impl Recovery {
         Ok((Journal(Arc::clone(&shared)), Writer::new(shared, current, Arc::clone(&self.lock))))
     }
 
-    /// Removes the journal: everything in it is in the store, or is not wanted.
+    /// Removes the journal: everything in it is in the store, or is not wanted. Whether there was
+    /// one.
     ///
     /// # Errors
     /// [`JournalError::Io`]: a part may be gone then, and the rest is an empty journal.
-    pub fn retire(self) -> Result<(), JournalError> {
+    pub fn retire(self) -> Result<bool, JournalError> {
         self.remove_leftovers()?;
-        let Some(manifest) = self.chain.manifest else { return Ok(()) };
+        let Some(manifest) = self.chain.manifest else { return Ok(false) };
         let disk = self.disk.as_ref();
         // First nothing counts any more, so that an end in the middle of this is no damage.
         let (horizon, oldest) = (self.chain.next().previous(), self.chain.next_segment());
@@ -80,7 +81,8 @@ impl Recovery {
         }
         disk.sync().map_err(|error| JournalError::io("syncing", disk, "", error))?;
         remove(disk, MANIFEST)?;
-        disk.sync().map_err(|error| JournalError::io("syncing", disk, "", error))
+        disk.sync().map_err(|error| JournalError::io("syncing", disk, "", error))?;
+        Ok(true)
     }
 
     fn remove_leftovers(&self) -> Result<(), JournalError> {

@@ -6,7 +6,7 @@ use super::StartError;
 use crate::{
     config::{Config, Durability, StoreKind},
     flush,
-    journal::{FOLDER, Journal, JournalOptions, Recovery, WriterThread},
+    journal::{FOLDER, FolderDisk, Journal, JournalOptions, Recovery, WriterThread},
     model::Version,
 };
 
@@ -34,6 +34,16 @@ pub(super) async fn find(config: &Config) -> Result<Option<Recovery>, StartError
     let opened = spawn_blocking(move || Recovery::open_in(&data_dir, options)).await;
     let opened = opened.map_err(|error| StartError::Assembly(error.to_string()))?;
     Ok(Some(opened?))
+}
+
+/// Removes the folder of a journal that was given up, so that no later start looks into it. The
+/// lock in it is not needed any more: the store has one of its own.
+pub(super) async fn forget(config: &Config) {
+    let data_dir = config.data_dir.clone();
+    let removed = spawn_blocking(move || FolderDisk::remove_of_journal(&data_dir)).await;
+    if let Ok(Err(error)) = removed {
+        tracing::warn!(%error, "the empty folder of the journal stays");
+    }
 }
 
 fn options(config: &Config) -> JournalOptions {

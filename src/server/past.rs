@@ -108,8 +108,9 @@ impl Past {
 
 async fn retire(recovery: Recovery) -> Result<(), StartError> {
     let retired = spawn_blocking(move || recovery.retire()).await;
-    retired.map_err(|error| StartError::Assembly(error.to_string()))??;
-    info!("the journal is done with: the store has everything, and the durability is another one");
+    if retired.map_err(|error| StartError::Assembly(error.to_string()))?? {
+        info!("the journal is done with: the store has all of it, and the durability is another");
+    }
     Ok(())
 }
 

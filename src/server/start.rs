@@ -74,6 +74,7 @@ pub(super) async fn parts(
 ) -> Result<Parts, StartError> {
     let metrics = Metrics::new().map_err(|error| StartError::Assembly(error.to_string()))?;
     let metrics = Arc::new(metrics);
+    let given_up = found.is_some() && !keeps_journal(config);
     let past = Past::of(found, store.as_ref()).await?;
     let journal = if keeps_journal(config) { past.begin(&metrics, &clock)? } else { None };
     let log: Arc<dyn Log> = match &journal {
@@ -96,6 +97,9 @@ pub(super) async fn parts(
         flusher = flusher.with_journal(journaling.journal.clone(), past.commits());
     }
     let flusher = past.relive(&cache, flusher, &store, journal.as_ref()).await?;
+    if given_up {
+        journaling::forget(config).await;
+    }
     flusher.raise_ceiling().await.map_err(StartError::from)?;
     let flusher = FlushThread::spawn(flusher).map_err(StartError::Listen)?;
     let engine = Arc::new(Engine::new(

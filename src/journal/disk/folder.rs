@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::store::lasting::make_folder;
+use crate::{journal::recovery::LOCK, store::lasting::make_folder};
 
 use super::{Disk, DiskFile};
 
@@ -33,6 +33,21 @@ impl FolderDisk {
     pub fn existing_of_journal(data_dir: &Path) -> io::Result<Option<Self>> {
         let path = data_dir.join(super::FOLDER);
         Ok(path.try_exists()?.then_some(Self { path }))
+    }
+
+    /// Removes the folder of the journal in the directory `data_dir`, where nothing but the lock
+    /// is in it. Whether it is gone: files that a repair had set aside stay, and so does it.
+    pub fn remove_of_journal(data_dir: &Path) -> io::Result<bool> {
+        let path = data_dir.join(super::FOLDER);
+        for entry in fs::read_dir(&path)? {
+            if entry?.file_name() != LOCK {
+                return Ok(false);
+            }
+        }
+        fs::remove_file(path.join(LOCK))?;
+        fs::remove_dir(&path)?;
+        File::open(data_dir)?.sync_all()?;
+        Ok(true)
     }
 }
 
@@ -152,6 +167,18 @@ mod tests {
         assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
         drop(held);
         other.lock("lock").expect("it is free again");
+    }
+
+    #[test]
+    fn a_folder_goes_with_its_lock_and_not_with_anything_else() {
+        let (parent, disk) = disk();
+        drop(disk.lock(LOCK).expect("it is free"));
+        disk.create("x.damaged").expect("it is made");
+        assert!(!FolderDisk::remove_of_journal(parent.path()).expect("it looks"));
+        assert_eq!(disk.names().expect("it lists"), [LOCK, "x.damaged"]);
+        disk.remove("x.damaged").expect("it goes");
+        assert!(FolderDisk::remove_of_journal(parent.path()).expect("it goes"));
+        assert!(FolderDisk::existing_of_journal(parent.path()).expect("it looks").is_none());
     }
 
     #[test]
