@@ -46,6 +46,27 @@ impl Cache {
         Ok(())
     }
 
+    /// Dirty states of shard `index`, of the next keys above `after`: up to `limit`, at most
+    /// [`KEYS_PER_HOLD_MAX`]. Also where to go on; `None` at the end.
+    pub fn dirty_states(
+        &self,
+        index: usize,
+        after: Option<Key>,
+        limit: usize,
+    ) -> (Vec<(Key, Version)>, Option<Key>) {
+        let limit = limit.min(KEYS_PER_HOLD_MAX);
+        self.with_index(index, |shard, _| shard.dirty_states(after, limit))
+    }
+
+    /// Forgets a state that came back from the journal, dirty or not, unless it is newer than what
+    /// the store has: a row, or the deletion of its user, of `version`. Nothing is being flushed.
+    pub fn give_way(&self, key: &Key, version: Version) {
+        self.with(key.user, |shard, leftovers| {
+            shard.book.last = shard.book.last.max(version);
+            shard.purge_older(&[*key], version, leftovers);
+        });
+    }
+
     /// The first record that is still needed: whatever comes before it is in the store or replaced
     /// by a later one, if it was made before the call. `None` where nothing is dirty.
     pub fn first_needed(&self) -> Option<Sequence> {
@@ -133,6 +154,12 @@ impl Shard {
         }
         self.book.hide(user, version, record);
         Ok(())
+    }
+
+    fn dirty_states(&self, after: Option<Key>, limit: usize) -> (Vec<(Key, Version)>, Option<Key>) {
+        let (keys, last) = self.book.dirty.pinned_upto(Sequence::new(u64::MAX), after, limit);
+        let state = |key: Key| Some((key, self.find(&key)?.version()));
+        (keys.into_iter().filter_map(state).collect(), last)
     }
 
     fn move_up(&mut self, upto: Sequence, after: Option<Key>, limit: usize) -> Option<Key> {

@@ -9,6 +9,7 @@ mod ceiling;
 mod flusher;
 mod journal_log;
 mod journaled;
+mod older;
 mod rounds;
 mod thread;
 mod upkeep;

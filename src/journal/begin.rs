@@ -115,6 +115,7 @@ impl Recovery {
             horizon: manifest.horizon,
             commits: manifest.commits,
             previous: vacant.map_or_else(|| self.chain.end(), |vacant| vacant.previous),
+            repaired: false,
         }
     }
 

@@ -10,8 +10,9 @@ pub enum JournalError {
     /// A file is missing, cut or changed. Nothing was changed by finding that.
     #[error(
         "the journal is damaged: {damage}. Nothing was changed. See all of it with `readstates \
-         journal inspect --data-dir {data_dir}`; put the folder back from a copy, or keep what \
-         still checks with `readstates journal repair --accept-loss --data-dir {data_dir}`",
+         journal inspect --data-dir {data_dir}`; put the whole data directory back from a copy, \
+         journal and store of the same moment, or keep what still checks with `readstates journal \
+         repair --accept-loss --data-dir {data_dir}`",
         damage = .0, data_dir = data_dir(&.0.folder)
     )]
     Damaged(Damage),
@@ -35,7 +36,8 @@ pub enum JournalError {
     /// The store is not the one that the journal belongs to.
     #[error(
         "the store is not the one that the journal in {folder} belongs to: {what}. Nothing was \
-         changed. Put the right store back"
+         changed. Put the right store back, or the whole data directory from a copy: journal and \
+         store of the same moment"
     )]
     StoreForeign {
         /// The folder of the journal.
@@ -46,7 +48,8 @@ pub enum JournalError {
     /// The store lost writes that it had confirmed, and the journal does not have them any more.
     #[error(
         "the store lost writes: {what}. The journal in {folder} does not reach back that far. \
-         Nothing was changed. Put the store back from a copy that has them"
+         Nothing was changed. Put the whole data directory back from a copy that has them: journal \
+         and store of the same moment"
     )]
     StoreLost {
         /// The folder of the journal.
@@ -186,8 +189,9 @@ mod tests {
             damaged("/srv/data/journal"),
             "the journal is damaged: /srv/data/journal/manifest at byte 3: it is missing. \
              Nothing was changed. See all of it with `readstates journal inspect --data-dir \
-             /srv/data`; put the folder back from a copy, or keep what still checks with \
-             `readstates journal repair --accept-loss --data-dir /srv/data`"
+             /srv/data`; put the whole data directory back from a copy, journal and store of the \
+             same moment, or keep what still checks with `readstates journal repair --accept-loss \
+             --data-dir /srv/data`"
         );
         assert!(damaged("./journal").ends_with("--data-dir .`"));
         assert!(damaged("elsewhere").ends_with("--data-dir elsewhere`"));

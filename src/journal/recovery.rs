@@ -65,6 +65,8 @@ pub struct Recovery {
     pub(super) lock: Arc<dyn Send + Sync>,
     pub(super) chain: Chain,
     pub(super) base: Base,
+    /// The store has seen more than the manifest knows of.
+    store_is_ahead: bool,
 }
 
 impl Recovery {
@@ -82,7 +84,7 @@ impl Recovery {
             horizon: chain.horizon(),
             commits: manifest.map_or_else(CommitNumber::default, |manifest| manifest.commits),
         };
-        let recovery = Self { disk, options, lock, chain, base };
+        let recovery = Self { disk, options, lock, chain, base, store_is_ahead: false };
         recovery.tell_torn();
         Ok(recovery)
     }
@@ -133,6 +135,7 @@ impl Recovery {
         }
         let persisted = self.base.commits;
         self.base.store = store.id;
+        self.store_is_ahead = store.commits > persisted;
         if store.commits >= persisted {
             return Ok(Heal::InStep);
         }
@@ -148,6 +151,19 @@ impl Recovery {
             "the store lost writes that it had confirmed; they are replayed from the journal"
         );
         Ok(Heal::Healed { from, to })
+    }
+
+    /// Whether the store may have newer rows than the records that [`Self::replay`] gives: then no
+    /// record may take a row's place without a look at it.
+    ///
+    /// That is so where the store goes on beyond what the journal knows of it. Mostly it has only
+    /// confirmed what it has not persisted, but the journal may also be an older copy. And it is
+    /// so where a repair may have left out the newer one of two records.
+    pub fn may_be_behind(&self) -> bool {
+        let replayed =
+            self.chain.segments.iter().filter(|s| s.scanned.end.last > self.base.horizon);
+        let mut headers = replayed.filter_map(|segment| segment.header);
+        self.store_is_ahead || headers.any(|header| header.repaired)
     }
 
     /// Gives every record that the store may lack to `each`, in order.

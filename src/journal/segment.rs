@@ -47,6 +47,9 @@ pub struct SegmentHeader {
     pub commits: CommitNumber,
     /// The end of the segment before it.
     pub previous: Link,
+    /// A repair wrote it. Records that stood between its records may be gone, so what it says of a
+    /// state may be older than what the store has.
+    pub repaired: bool,
 }
 
 impl SegmentHeader {
@@ -68,14 +71,16 @@ impl SegmentHeader {
             self.previous.end,
             self.previous.last.as_u64(),
             self.previous.group_crc.into(),
+            self.repaired.into(),
         ];
         block::encode(MAGIC, &numbers)
     }
 
     pub(super) fn decode(block: &[u8; SEGMENT_HEADER_BYTES]) -> Result<Self, Fault> {
         let [journal, segment, segment_bytes, first, ceiling, horizon, commits, previous @ ..] =
-            block::decode::<_, 11>(MAGIC, block)?;
-        let [previous, end, last, group_crc] = previous;
+            block::decode::<_, 12>(MAGIC, block)?;
+        // Releases without the last one wrote zeros there.
+        let [previous, end, last, group_crc, repaired] = previous;
         Ok(Self {
             journal: JournalId(journal),
             segment: SegmentId(segment),
@@ -90,6 +95,7 @@ impl SegmentHeader {
                 last: Sequence::new(last),
                 group_crc: group_crc as u32,
             },
+            repaired: repaired != 0,
         })
     }
 }
@@ -185,12 +191,15 @@ mod tests {
                 last: Sequence::new(9),
                 group_crc: u32::MAX,
             },
+            repaired: false,
         }
     }
 
     #[test]
     fn a_header_comes_back() {
-        assert_eq!(SegmentHeader::decode(&header().encode()), Ok(header()));
+        for header in [header(), SegmentHeader { repaired: true, ..header() }] {
+            assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
+        }
     }
 
     #[test]

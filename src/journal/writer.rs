@@ -154,6 +154,7 @@ impl Writer {
             horizon: books.manifest.horizon,
             commits: books.manifest.commits,
             previous,
+            repaired: false,
         }
     }
 

@@ -1,10 +1,10 @@
 //! What the journal knows at start: it comes back into the cache as dirty states, and is written
 //! down anew before anybody is served.
 
-use std::{sync::Arc, time::Instant};
+use std::{cell::Cell, sync::Arc, time::Instant};
 
 use tokio::{runtime::Handle, task::spawn_blocking};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{StartError, journaling::Journaling};
 use crate::{
@@ -80,9 +80,14 @@ impl Past {
     ) -> Result<Flusher, StartError> {
         let Some(recovery) = self.found else { return Ok(flusher) };
         let started = Instant::now();
-        let journal = journaling.map(|journaling| journaling.journal.clone());
-        let runtime = Handle::current();
-        let replay = Replay { cache: Arc::clone(cache), flusher, runtime, journal };
+        let replay = Replay {
+            cache: Arc::clone(cache),
+            flusher,
+            runtime: Handle::current(),
+            journal: journaling.map(|journaling| journaling.journal.clone()),
+            may_be_behind: recovery.may_be_behind(),
+            gone: Cell::default(),
+        };
         let replayed = spawn_blocking(move || replay.run(recovery)).await;
         let replayed = replayed.map_err(|error| StartError::Assembly(error.to_string()))?;
         let (flusher, recovery, records) = replayed?;
@@ -127,12 +132,17 @@ struct Replay {
     flusher: Flusher,
     runtime: Handle,
     journal: Option<Journal>,
+    /// The store may have newer rows than what is replayed.
+    may_be_behind: bool,
+    /// States that gave way to those.
+    gone: Cell<usize>,
 }
 
 impl Replay {
     fn run(self, recovery: Recovery) -> Result<(Flusher, Recovery, u64), StartError> {
         self.flusher.set_replaying(true);
         let replayed = recovery.replay(&mut |sequence, record| self.take(sequence, &record))?;
+        self.end()?;
         self.flusher.set_replaying(false);
         Ok((self.flusher, recovery, replayed.records))
     }
@@ -143,11 +153,35 @@ impl Replay {
             if self.restore(sequence, record).is_ok() {
                 return Ok(());
             }
+            self.give_way()?;
             self.runtime.block_on(self.flusher.pass(Scope::Everything));
         }
         // A pass fails where the journal does, too.
         let failure = self.journal.as_ref().and_then(Journal::failure);
         Err(failure.map_or(StartError::Recovery, StartError::Journal))
+    }
+
+    /// Before anything of it goes to the store, or to a new place in the journal. How many states
+    /// gave way; in the midst of the replay a later record may bring back as new a one.
+    fn give_way(&self) -> Result<usize, StartError> {
+        if !self.may_be_behind {
+            return Ok(0);
+        }
+        let gone = self.runtime.block_on(self.flusher.give_way())?;
+        self.gone.set(self.gone.get() + gone);
+        Ok(gone)
+    }
+
+    /// Nothing that gave way goes from the journal before what it gave way to rests safely.
+    fn end(&self) -> Result<(), StartError> {
+        let states = self.give_way()?;
+        if states > 0 {
+            warn!(states, "the store has newer rows than the journal, and they stay");
+        }
+        if self.gone.get() > 0 {
+            settled(self.runtime.block_on(self.flusher.persist()))?;
+        }
+        Ok(())
     }
 
     fn restore(&self, sequence: Sequence, record: &Record) -> Result<(), Full> {

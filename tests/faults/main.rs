@@ -10,6 +10,7 @@ mod journal;
 mod keys;
 mod loads;
 mod node;
+mod older;
 mod outage;
 mod rounds;
 mod scene;

@@ -170,6 +170,7 @@ pub fn begin_segment(
         horizon: manifest.horizon,
         commits: manifest.commits,
         previous,
+        repaired: false,
     };
     Spare::prepare(disk, segment_bytes)
         .expect("no fault is set")

@@ -77,6 +77,10 @@ pub struct Report {
     pub passes: u64,
     /// The store came back as an older copy, and the journal brings back what it lacks.
     pub healed: bool,
+    /// The store may have newer rows than the journal.
+    pub may_be_behind: bool,
+    /// States that gave way to those.
+    pub gone: usize,
 }
 
 impl Start<'_> {
@@ -94,6 +98,7 @@ impl Start<'_> {
         let ceiling = self.wait(None, store.clock_ceiling())??;
         let heal = recovery.check_store(identity)?;
         self.report.healed = heal != Heal::InStep;
+        self.report.may_be_behind = recovery.may_be_behind();
         let last = ceiling.max(recovery.ceiling());
         let (journal, mut writer) = recovery.begin()?;
         self.trace.note(|| format!("begun: {:?}, store {identity:?}", journal.usage()));
@@ -129,7 +134,7 @@ impl Start<'_> {
         life.flusher.set_replaying(true);
         let replayed =
             recovery.replay(&mut |sequence, record| self.take(life, writer, sequence, &record))?;
-        life.flusher.set_replaying(false);
+        self.end_replay(life, writer)?;
         self.report.records = replayed.records;
         self.report.torn_bytes = replayed.torn_bytes;
         if replayed.records > 0 {
@@ -155,10 +160,31 @@ impl Start<'_> {
                 return Ok(());
             }
             self.report.passes += 1;
+            self.give_way(life, writer)?;
             let end = self.wait(Some(writer), life.flusher.pass(Scope::Everything))?;
             self.trace.note(|| format!("pass: {end:?}, dirty {}", life.cache.dirty()));
         }
         Err(NoStart::Recovery)
+    }
+
+    fn give_way(&mut self, life: &Life, writer: &mut Writer) -> Result<usize, NoStart> {
+        if !self.report.may_be_behind {
+            return Ok(0);
+        }
+        let gone = self.wait(Some(writer), life.flusher.give_way())??;
+        self.report.gone += gone;
+        Ok(gone)
+    }
+
+    /// In the midst of a replay a newer record of the same state may be to come, but not behind
+    /// its end: no journal is older than its store here, and none was repaired.
+    fn end_replay(&mut self, life: &Life, writer: &mut Writer) -> Result<(), NoStart> {
+        assert_eq!(self.give_way(life, writer)?, 0);
+        if self.report.gone > 0 {
+            settled(self.wait(Some(writer), life.flusher.persist())?)?;
+        }
+        life.flusher.set_replaying(false);
+        Ok(())
     }
 
     fn wait<T>(

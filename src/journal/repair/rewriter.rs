@@ -123,6 +123,7 @@ impl<'a> Rewriter<'a> {
             horizon: self.manifest.horizon,
             commits: self.manifest.commits,
             previous: if self.file.is_some() { self.end } else { Link::default() },
+            repaired: true,
         };
         let spare = Spare::prepare(self.disk, self.segment_bytes)?;
         self.file = Some(spare.take_place(self.disk, header)?);

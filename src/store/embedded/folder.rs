@@ -164,7 +164,7 @@ impl Folder {
 
 fn gone(file: &Path) -> StoreError {
     StoreError::Corrupt(format!(
-        "{} is gone; put the folder back from a backup, or move it away to start empty",
+        "{} is gone; put the data directory back from a backup, or move it away to start empty",
         file.display()
     ))
 }

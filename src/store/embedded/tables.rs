@@ -50,7 +50,7 @@ impl Tables {
         }
         if is_made || tables.view().has_rows() {
             return Err(StoreError::Corrupt(format!(
-                "{} has lost its meta row; put the folder back from a backup",
+                "{} has lost its meta row; put the data directory back from a backup",
                 options.path.display()
             )));
         }

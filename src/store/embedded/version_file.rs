@@ -43,7 +43,7 @@ fn parse(bytes: &[u8]) -> Option<(u64, u128)> {
 
 fn damaged(file: &Path) -> StoreError {
     StoreError::Corrupt(format!(
-        "{} does not match its checksum; put the folder back from a backup",
+        "{} does not match its checksum; put the data directory back from a backup",
         file.display()
     ))
 }
