@@ -13,7 +13,10 @@ use crate::{
     store::{Batch, CommitNumber, CommitReport, Row, Store, StoreError},
 };
 
-use super::journaled::{Journaled, JournaledError};
+use super::{
+    journaled::{Journaled, JournaledError},
+    under_way::UnderWay,
+};
 
 /// Rows that are looked at in one step of deleting a user.
 const DELETION_STEP_ROWS: usize = 1024;
@@ -76,6 +79,7 @@ pub struct Flusher {
     pub(super) metrics: Arc<Metrics>,
     pub(super) settings: FlushSettings,
     pub(super) journaled: Option<Journaled>,
+    pub(super) under_way: UnderWay,
 }
 
 impl Flusher {
@@ -88,7 +92,8 @@ impl Flusher {
         settings: FlushSettings,
     ) -> Self {
         let settings = FlushSettings { batch_rows: settings.batch_rows.max(1), ..settings };
-        Self { cache, store, clock, metrics, settings, journaled: None }
+        let under_way = UnderWay::default();
+        Self { cache, store, clock, metrics, settings, journaled: None, under_way }
     }
 
     /// Commits only what is durable in `journal`, and lets go what the journal needs no more.
@@ -174,7 +179,9 @@ impl Flusher {
         let started = Instant::now();
         // Beside a journal nothing rests on the store's own log before it has persisted.
         let durable = self.journaled.is_none();
+        let write = self.under_way.begin(self.clock.elapsed_ms());
         let result = self.store.commit(Batch { rows, durable }).await;
+        drop(write);
         self.metrics.store.record(
             StoreOperation::Commit,
             started.elapsed(),
@@ -184,6 +191,7 @@ impl Flusher {
         match result {
             Ok(report) => {
                 self.metrics.flush.batches.inc();
+                let _settling = self.settling().await;
                 self.keep(kept, &report);
                 self.settle(&keys, report, refused);
                 PassEnd::Done
@@ -298,7 +306,11 @@ impl Flusher {
             }
             after = keys.last().copied();
         }
-        self.store.delete_user(user, version).await?;
+        let write = self.under_way.begin(self.clock.elapsed_ms());
+        let deleted = self.store.delete_user(user, version).await;
+        drop(write);
+        deleted?;
+        let _settling = self.settling().await;
         if let Some(journaled) = &self.journaled {
             journaled.keep_deletion(deletion, self.clock.elapsed_ms());
         }

@@ -41,6 +41,10 @@ pub enum JournaledError {
 pub(super) struct Journaled {
     journal: Journal,
     unpersisted: Mutex<Unpersisted>,
+    /// Held while a checkpoint copies, and while what the store has confirmed becomes clean: a
+    /// state that became clean in the midst of it would be in neither part of the copy, or behind
+    /// a newer record of itself (I7).
+    settling: tokio::sync::Mutex<()>,
 }
 
 /// What the store has confirmed since it last persisted.
@@ -67,7 +71,8 @@ impl Unpersisted {
 
 impl Journaled {
     pub fn new(journal: Journal, commits: CommitNumber) -> Self {
-        Self { journal, unpersisted: Mutex::new(Unpersisted { commits, ..Unpersisted::default() }) }
+        let unpersisted = Mutex::new(Unpersisted { commits, ..Unpersisted::default() });
+        Self { journal, unpersisted, settling: tokio::sync::Mutex::default() }
     }
 
     /// Returns once everything that was changed until now is durable.
@@ -76,6 +81,11 @@ impl Journaled {
             return Ok(());
         }
         self.journal.reached(self.journal.last()).await
+    }
+
+    /// While this is held no checkpoint is made, and nothing becomes clean elsewhere.
+    pub async fn settling(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.settling.lock().await
     }
 
     pub fn keep(&self, rows: Vec<Row>, report: &CommitReport, now_ms: u64) {
@@ -165,6 +175,7 @@ impl Journaled {
     /// Writes down anew what records until now are needed for, then lets them go. What the store
     /// has confirmed and not persisted is among it, so it is not needed for this that it does.
     pub async fn checkpoint(&self, cache: &Cache) -> Result<(), JournaledError> {
+        let _settling = self.settling().await;
         let upto = self.journal.last();
         let (records_before, bytes_before) = (self.journal.last(), self.journal.usage().bytes);
         if !sabotage::is(Fault::CheckpointDirtyOnly) {

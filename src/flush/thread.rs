@@ -10,6 +10,7 @@ use super::{Flusher, PassEnd, Rounds, Scope, backoff::Backoff};
 /// Due states are looked for this often; a nudge comes in between.
 const TICK: Duration = Duration::from_millis(100);
 const CEILING_EVERY: Duration = Duration::from_secs(1);
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 const EXPIRY_EVERY: Duration = Duration::from_secs(60);
 
 /// The running flusher. It ends when it is told to, not when it is dropped.
@@ -61,6 +62,7 @@ async fn run(flusher: &Flusher, rounds: &Rounds) {
         () = passes(flusher, rounds) => {}
         () = keep_ceiling(flusher) => {}
         () = keep_expiring(flusher) => {}
+        () = keep_watching(flusher) => {}
     }
 }
 
@@ -125,6 +127,15 @@ async fn keep_ceiling(flusher: &Flusher) {
         if let Err(error) = flusher.raise_ceiling().await {
             warn!(%error, "the clock's ceiling could not be raised");
         }
+    }
+}
+
+async fn keep_watching(flusher: &Flusher) {
+    let mut ticks = time::interval(WATCH_EVERY);
+    let mut told = false;
+    loop {
+        ticks.tick().await;
+        flusher.watch_write(&mut told).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Write-behind: how much is written, how long it takes and how often it fails.
 
-use prometheus::{Histogram, IntCounter, Registry};
+use prometheus::{Histogram, IntCounter, IntGauge, Registry};
 
 use super::{MetricsError, family, store::BUCKETS_SECONDS};
 
@@ -17,6 +17,8 @@ pub struct FlushMetrics {
     pub retries: IntCounter,
     /// Time from collecting a batch to settling it.
     pub seconds: Histogram,
+    /// How long the store has been at the write that is under way.
+    pub write_seconds: IntGauge,
 }
 
 impl FlushMetrics {
@@ -41,6 +43,12 @@ impl FlushMetrics {
                 "readstates_flush_seconds",
                 "Time from collecting a batch to settling it.",
                 &BUCKETS_SECONDS,
+            )?,
+            write_seconds: family::gauge(
+                registry,
+                "readstates_flush_write_running_seconds",
+                "How long the store has been at the commit, deletion or persist that is under \
+                 way, 0 while there is none.",
             )?,
         })
     }

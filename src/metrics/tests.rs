@@ -7,7 +7,7 @@ use std::{
 use super::*;
 
 /// Every metric of the server, as dashboards and alerts know it.
-const NAMES: [&str; 56] = [
+const NAMES: [&str; 57] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "grpc_server_started_total",
@@ -35,6 +35,7 @@ const NAMES: [&str; 56] = [
     "readstates_flush_retries_total",
     "readstates_flush_rows_total",
     "readstates_flush_seconds",
+    "readstates_flush_write_running_seconds",
     "readstates_in_flight_requests",
     "readstates_journal_bytes",
     "readstates_journal_checkpoint_age_seconds",

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What dashboards and alerts are built on: architecture and README name them.
-const METRICS: [&str; 22] = [
+const METRICS: [&str; 23] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "grpc_server_started_total",
@@ -33,6 +33,7 @@ const METRICS: [&str; 22] = [
     "readstates_flush_retries_total",
     "readstates_flush_rows_total",
     "readstates_flush_seconds",
+    "readstates_flush_write_running_seconds",
     "readstates_in_flight_requests",
     "readstates_oldest_dirty_age_seconds",
     "readstates_store_errors_total",

@@ -6,6 +6,7 @@ mod crowd;
 mod delete_user;
 mod durability;
 mod eviction;
+mod hanging;
 mod journal;
 mod keys;
 mod loads;
