@@ -118,7 +118,7 @@ impl World {
         }
     }
 
-    fn end(&mut self) {
+    pub fn end(&mut self) {
         let Some(up) = self.up.take() else { return };
         let durable = up.life.journal.durable();
         self.history.borrow_mut().secure(durable);
@@ -128,7 +128,7 @@ impl World {
         self.stopping = None;
     }
 
-    fn lose_power(&mut self) {
+    pub fn lose_power(&mut self) {
         let lost = self.lossy.power_cut(&mut self.random);
         self.disk = self.disk.power_cut(&mut self.random);
         self.disk_fails = false;
@@ -195,10 +195,13 @@ impl World {
     }
 
     /// Without any more trouble, everything is as it should be: in memory, in the store, and after
-    /// one more power cut.
+    /// one more power cut. Or the journal is given up.
     pub fn finish(&mut self) {
         self.trace.note(|| "the end".to_owned());
         self.plan.calm();
+        if self.random.random_bool(0.25) {
+            return self.retire();
+        }
         if self.random.random_bool(0.5) {
             self.stop();
         } else {

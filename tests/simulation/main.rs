@@ -11,6 +11,7 @@ mod history;
 mod life;
 mod lossy_store;
 mod plan;
+mod retirement;
 mod seeds;
 mod tally;
 mod tasks;

@@ -26,6 +26,10 @@ pub struct Tally {
     pub refused_dirty: u64,
     pub journal_failures: u64,
     pub segments_freed: u64,
+    /// Journals that were given up.
+    pub retirements: u64,
+    /// ... while the store did not have everything.
+    pub retired_dirty: u64,
 }
 
 impl Tally {
@@ -65,6 +69,8 @@ impl Tally {
             self.refused_dirty,
             self.journal_failures,
             self.segments_freed,
+            self.retirements,
+            self.retired_dirty,
         ];
         assert!(met.iter().all(|times| *times > 5), "{self:#?}");
     }
@@ -89,5 +95,7 @@ impl Tally {
         self.refused_dirty += run.refused_dirty;
         self.journal_failures += run.journal_failures;
         self.segments_freed += run.segments_freed;
+        self.retirements += run.retirements;
+        self.retired_dirty += run.retired_dirty;
     }
 }
