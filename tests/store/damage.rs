@@ -1,6 +1,11 @@
 //! Every file of an embedded store damaged in many places: the store says so at its start or at a
 //! read; or it is behind the commit that it had persisted, which a journal refuses or heals (I11);
 //! or every persisted row is as it was. Never is a row silently another, or gone.
+//!
+//! The engine's own log ends where it is damaged, as after a power cut. That takes whole commits
+//! from its end, and none that was persisted: those rest in other files. Beside a journal the rest
+//! is in that. Where the log is the only witness, damage in front of a whole commit is refused;
+//! damage of the very last one looks like a torn write, and that commit is gone.
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +29,8 @@ use crate::{
 };
 
 const ROWS: u64 = 300;
+/// Commits that are only in the log.
+const UNPERSISTED: u64 = 2;
 
 /// Files up to this long are damaged in every bit, and cut to every length.
 const WHOLE_BYTES: usize = 40;
@@ -47,15 +54,16 @@ enum Outcome {
     Same,
     Refused,
     FailedRead,
-    /// The last commit, which was not persisted, is gone.
+    /// Commits from the last one on that were not persisted are gone.
     LostLast,
     /// A persisted commit is gone, and the number of the last one tells.
     Behind,
 }
 
-/// A store with persisted commits, and one that is only in its log.
+/// A store with persisted commits, and two that are only in its log.
 struct Subject {
     image: Image,
+    log_is_only_witness: bool,
     /// After each of the commits that may be the last.
     shown: BTreeMap<CommitNumber, Shown>,
     persisted: CommitNumber,
@@ -80,11 +88,14 @@ async fn subject() -> Subject {
     }
     let persisted = store.persist().await.expect("a persist");
     shown.insert(persisted, show(store.as_ref()).await.expect("it is whole"));
-    commit(1 + 2 * ROWS).await;
-    shown.insert(CommitNumber(persisted.0 + 1), show(store.as_ref()).await.expect("it is whole"));
+    for unpersisted in 1..=UNPERSISTED {
+        commit(1 + (1 + unpersisted) * ROWS).await;
+        let now = show(store.as_ref()).await.expect("it is whole");
+        shown.insert(CommitNumber(persisted.0 + unpersisted), now);
+    }
     store.close().await.expect("a close");
     let root = folder.0.path().join("store");
-    Subject { image: image_of(&root, &root), shown, persisted }
+    Subject { image: image_of(&root, &root), log_is_only_witness: true, shown, persisted }
 }
 
 async fn show(store: &dyn Store) -> Result<Shown, StoreError> {
@@ -130,9 +141,9 @@ impl Subject {
     async fn outcome(&self, image: &Image) -> Outcome {
         let place = tempfile::tempdir().expect("a folder");
         lay_out(image, place.path());
-        let Ok(store) = EmbeddedStore::open(&EmbeddedOptions::new(place.path())) else {
-            return Outcome::Refused;
-        };
+        let mut options = EmbeddedOptions::new(place.path());
+        options.log_is_only_witness = self.log_is_only_witness;
+        let Ok(store) = EmbeddedStore::open(&options) else { return Outcome::Refused };
         let read = show(&store).await;
         let commits = store.persist().await;
         store.close().await.ok();
@@ -142,7 +153,8 @@ impl Subject {
             (Ok(read), Ok(commits)) => {
                 let wanted = self.shown.get(&commits).expect("there was such a commit");
                 assert!(read == *wanted, "{} of {} rows", read.rows.len(), wanted.rows.len());
-                if commits == self.persisted { Outcome::LostLast } else { Outcome::Same }
+                let is_last = Some(&commits) == self.shown.keys().next_back();
+                if is_last { Outcome::Same } else { Outcome::LostLast }
             }
         }
     }
@@ -181,31 +193,96 @@ fn damages(length: usize, rng: &mut StdRng) -> Vec<Damage> {
     flips.chain((0..CUTS).map(|_| Damage::Cut { bytes: rng.random_range(0..length) })).collect()
 }
 
-/// Its damage is no loss: what is not persisted is in the journal.
 fn is_log(name: &Path) -> bool {
     name.extension().is_some_and(|ending| ending == "jnl")
 }
 
+impl Subject {
+    /// Damages every file of these, each in many places; what it came to.
+    ///
+    /// # Panics
+    /// Where any damage makes a store show what it never held, or panic.
+    fn damage_all(&self, runtime: &Runtime, of: fn(&Path) -> bool) -> BTreeMap<Outcome, usize> {
+        let seed = rand::random();
+        println!("seed {seed}");
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (mut all, mut wrong) = (BTreeMap::<Outcome, usize>::new(), Vec::new());
+        for (name, (bytes, _)) in self.image.iter().filter(|(name, _)| of(name)) {
+            let mut tally = BTreeMap::<Outcome, usize>::new();
+            for damage in damages(bytes.len(), &mut rng) {
+                match self.damaged(runtime, name, damage) {
+                    Ok(outcome) => *tally.entry(outcome).or_default() += 1,
+                    Err(what) => wrong.push(what),
+                }
+            }
+            println!("{name:?}, {} bytes: {tally:?}", bytes.len());
+            tally.into_iter().for_each(|(outcome, n)| *all.entry(outcome).or_default() += n);
+        }
+        assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
+        all
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().build().expect("a runtime")
+}
+
 #[test]
 fn no_damaged_file_goes_unnoticed_or_changes_a_row() {
-    let seed = rand::random();
-    println!("seed {seed}");
-    let mut rng = StdRng::seed_from_u64(seed);
-    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    let runtime = runtime();
     let subject = runtime.block_on(subject());
     assert_eq!(runtime.block_on(subject.outcome(&subject.image)), Outcome::Same);
-    let (mut all, mut wrong) = (BTreeMap::<Outcome, usize>::new(), Vec::new());
-    for (name, (bytes, _)) in subject.image.iter().filter(|(name, _)| !is_log(name)) {
+    let all = subject.damage_all(&runtime, |name| !is_log(name));
+    assert!(all[&Outcome::Refused] > 100 && all[&Outcome::FailedRead] > 10, "{all:?}");
+}
+
+/// Beside a journal no damage of the log stops a start, or takes what was persisted.
+#[test]
+fn a_damaged_log_costs_no_persisted_row_beside_a_journal() {
+    let runtime = runtime();
+    let mut subject = runtime.block_on(subject());
+    subject.log_is_only_witness = false;
+    let all = subject.damage_all(&runtime, is_log);
+    assert!(all[&Outcome::LostLast] > 1, "{all:?}");
+}
+
+/// Without one, damage in its middle is refused.
+#[test]
+fn a_damaged_log_that_is_the_only_witness_is_refused_or_lost_its_end() {
+    let runtime = runtime();
+    let subject = runtime.block_on(subject());
+    let all = subject.damage_all(&runtime, is_log);
+    assert!(all[&Outcome::Refused] > 1, "{all:?}");
+}
+
+/// By the sequence of a batch the engine tells newer rows from older, and no checksum covers it.
+#[test]
+fn a_batch_of_the_log_with_another_sequence_hides_no_persisted_row() {
+    let runtime = runtime();
+    for log_is_only_witness in [true, false] {
+        let mut subject = runtime.block_on(subject());
+        subject.log_is_only_witness = log_is_only_witness;
+        let (name, (bytes, _)) =
+            subject.image.iter().find(|(name, _)| is_log(name)).expect("a log");
         let mut tally = BTreeMap::<Outcome, usize>::new();
-        for damage in damages(bytes.len(), &mut rng) {
-            match subject.damaged(&runtime, name, damage) {
-                Ok(outcome) => *tally.entry(outcome).or_default() += 1,
-                Err(what) => wrong.push(what),
+        for start in batches(bytes) {
+            let sequence = start + 5..start + 13;
+            for bit in [0, 2, 7] {
+                for byte in sequence.clone() {
+                    let outcome = subject.damaged(&runtime, name, Damage::Flip { byte, bit });
+                    *tally.entry(outcome.expect("nothing else is shown")).or_default() += 1;
+                }
             }
         }
-        println!("{name:?}, {} bytes: {tally:?}", bytes.len());
-        tally.into_iter().for_each(|(outcome, count)| *all.entry(outcome).or_default() += count);
+        println!("the only witness: {log_is_only_witness}: {tally:?}");
+        let noticed = if log_is_only_witness { Outcome::Refused } else { Outcome::LostLast };
+        assert!(tally[&noticed] > 20 && !tally.contains_key(&Outcome::Behind), "{tally:?}");
     }
-    assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
-    assert!(all[&Outcome::Refused] > 100 && all[&Outcome::FailedRead] > 10, "{all:?}");
+}
+
+/// Where the batches of a log begin: at its start, and behind each end of one.
+fn batches(log: &[u8]) -> Vec<usize> {
+    let ends = log.windows(4).enumerate().filter(|(_, bytes)| *bytes == b"FJL\x03");
+    let starts = [0].into_iter().chain(ends.map(|(at, _)| at + 4));
+    starts.filter(|start| log.get(*start) == Some(&1)).collect()
 }

@@ -2,8 +2,12 @@
 //! never synced goes.
 //!
 //! A disk may keep any pieces of such writes. The engine gives up where it meets a batch with a
-//! hole in it, and refuses to open; so the log is cut before the first batch that is not whole. Its
-//! layout, of the minor version that `Cargo.toml` pins:
+//! hole in it, and refuses to open; so the log is cut before the first batch that is not whole.
+//!
+//! No checksum covers the sequence of a batch, by which the engine tells newer rows from older.
+//! They rise from batch to batch: where they do not, one of two is damaged, and neither counts.
+//!
+//! Its layout, of the minor version that `Cargo.toml` pins:
 //!
 //! ```text
 //! batch  1u8  items u32  sequence u64  item...  3u8  xxh3 of the items u64  "FJL" 3u8
@@ -58,7 +62,7 @@ pub(super) fn mend(engine: &Path, is_only_witness: bool) -> Result<(), StoreErro
     log.read_to_end(&mut rest)?;
     if is_only_witness && has_batch(&rest)? {
         return Err(StoreError::Corrupt(format!(
-            "{} is damaged at byte {whole_bytes}; put the folder back from a backup",
+            "{} is damaged at byte {whole_bytes}; put the data directory back from a backup",
             path.display()
         )));
     }
@@ -87,13 +91,18 @@ fn newest_log(engine: &Path) -> Result<Option<PathBuf>, StoreError> {
     Ok(newest.map(|(_, path)| path))
 }
 
-/// How many bytes at the start of a log are whole batches.
+/// How many bytes at the start of a log are whole batches, in order.
 fn whole_bytes(log: &File) -> io::Result<u64> {
     let end = log.metadata()?.len();
     let mut reader = BufReader::with_capacity(1 << 16, log);
     let mut whole = 0;
-    while let Some(bytes) = batch_bytes(&mut reader, end - whole)? {
-        whole += bytes;
+    let mut last: Option<Batch> = None;
+    while let Some(batch) = next_batch(&mut reader, end - whole)? {
+        if let Some(last) = last.filter(|last| last.sequence >= batch.sequence) {
+            return Ok(whole - last.bytes);
+        }
+        whole += batch.bytes;
+        last = Some(batch);
     }
     Ok(whole)
 }
@@ -102,19 +111,29 @@ fn whole_bytes(log: &File) -> io::Result<u64> {
 fn has_batch(bytes: &[u8]) -> io::Result<bool> {
     let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == START);
     for (at, _) in starts {
-        if batch_bytes(&mut &bytes[at..], (bytes.len() - at) as u64)?.is_some() {
+        if next_batch(&mut &bytes[at..], (bytes.len() - at) as u64)?.is_some() {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// The length of the batch that `reader`, with `left` bytes in it, begins with; `None` where that
-/// is no whole batch.
-fn batch_bytes(reader: &mut impl Read, left: u64) -> io::Result<Option<u64>> {
-    let mut batch = BatchReader { reader, left, read: 0, items: Xxh3::new() };
+/// A whole batch.
+#[derive(Clone, Copy)]
+struct Batch {
+    bytes: u64,
+    sequence: u64,
+}
+
+/// The batch that `reader`, with `left` bytes in it, begins with; `None` where that is no whole
+/// batch.
+fn next_batch(reader: &mut impl Read, left: u64) -> io::Result<Option<Batch>> {
+    let mut batch = BatchReader { reader, left, read: 0, sequence: 0, items: Xxh3::new() };
     match batch.check() {
-        Ok(is_whole) => Ok(is_whole.then_some(batch.read)),
+        Ok(is_whole) => {
+            let BatchReader { read: bytes, sequence, .. } = batch;
+            Ok(is_whole.then_some(Batch { bytes, sequence }))
+        }
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
     }
@@ -124,6 +143,7 @@ struct BatchReader<'a, R> {
     reader: &'a mut R,
     left: u64,
     read: u64,
+    sequence: u64,
     items: Xxh3,
 }
 
@@ -133,7 +153,7 @@ impl<R: Read> BatchReader<'_, R> {
             return Ok(false);
         }
         let items = u32::from_le_bytes(self.array()?);
-        let _sequence: [u8; 8] = self.array()?;
+        self.sequence = u64::from_le_bytes(self.array()?);
         for _ in 0..items {
             if !self.check_item()? {
                 return Ok(false);
