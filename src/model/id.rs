@@ -169,4 +169,11 @@ impl Key {
     pub const fn lowest_of(user: UserId) -> Self {
         Self { user, kind: Kind::Channel, channel: ChannelId(1) }
     }
+
+    /// Where the keys of a user end.
+    pub const fn highest_of(user: UserId) -> Self {
+        const HIGHEST: ChannelId = ChannelId::new(u64::MAX).expect("the highest is not 0");
+        let [.., last] = Kind::ALL;
+        Self { user, kind: last, channel: HIGHEST }
+    }
 }
