@@ -17,6 +17,7 @@ mod meta;
 mod options;
 mod queue;
 mod reader;
+mod table_file;
 mod tables;
 mod version_file;
 mod writer;

@@ -286,3 +286,23 @@ fn batches(log: &[u8]) -> Vec<usize> {
     let starts = [0].into_iter().chain(ends.map(|(at, _)| at + 4));
     starts.filter(|start| log.get(*start) == Some(&1)).collect()
 }
+
+/// Where the contents of a table say how many parts it has: the engine asks for memory for as many
+/// before it looks at the checksum, and a process that asks for too much ends without a word.
+#[test]
+fn a_table_that_claims_a_billion_parts_is_refused() {
+    let runtime = runtime();
+    let subject = runtime.block_on(subject());
+    let mut flips = 0;
+    for (name, (bytes, _)) in &subject.image {
+        let is_table = name.parent().is_some_and(|folder| folder.ends_with("tables"));
+        let contents = bytes.windows(4).rposition(|window| window == b"TOC!");
+        let Some(contents) = contents.filter(|_| is_table) else { continue };
+        for (byte, bit) in (0..32).map(|bit| (contents + 4 + bit / 8, bit % 8)) {
+            let outcome = subject.damaged(&runtime, name, Damage::Flip { byte, bit });
+            assert_eq!(outcome, Ok(Outcome::Refused), "{name:?}");
+            flips += 1;
+        }
+    }
+    assert!(flips >= 32, "there are tables");
+}

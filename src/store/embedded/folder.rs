@@ -16,7 +16,7 @@ use crate::store::{
     lasting::{make_folder, sync_folder, sync_folders},
 };
 
-use super::version_file;
+use super::{table_file, version_file};
 
 /// Says that this is a store and of which format. The meta row has the format too, and counts.
 const MARKER: &str = "readstates-store";
@@ -156,6 +156,7 @@ impl Folder {
             }
             if is_folder {
                 version_file::check(&tree.path())?;
+                table_file::check_all(&tree.path())?;
             }
         }
         Ok(())
