@@ -42,7 +42,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const FOLDER_VARIABLE: &str = "READSTATES_BENCH_DIR";
 const IN_FLIGHT: [usize; 3] = [64, 256, 1024];
 const ROUNDS: usize = 3;
-const STORE: StoreIdentity = StoreIdentity { id: 1, commits: CommitNumber(0) };
+const STORE: StoreIdentity = StoreIdentity { id: 1, commits: CommitNumber(0), upto: None };
 
 fn main() {
     let smoke = !std::env::args().any(|argument| argument == "--bench");

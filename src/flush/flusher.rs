@@ -180,7 +180,8 @@ impl Flusher {
         // Beside a journal nothing rests on the store's own log before it has persisted.
         let durable = self.journaled.is_none();
         let write = self.under_way.begin(self.clock.elapsed_ms());
-        let result = self.store.commit(Batch { rows, durable }).await;
+        let upto = self.journaled.as_ref().map(Journaled::upto);
+        let result = self.store.commit(Batch { rows, durable, upto }).await;
         drop(write);
         self.metrics.store.record(
             StoreOperation::Commit,

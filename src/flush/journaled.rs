@@ -75,6 +75,11 @@ impl Journaled {
         Self { journal, unpersisted, settling: tokio::sync::Mutex::default() }
     }
 
+    /// The last record that is durable.
+    pub fn upto(&self) -> Sequence {
+        self.journal.durable()
+    }
+
     /// Returns once everything that was changed until now is durable.
     pub async fn durable(&self) -> Result<(), JournalError> {
         if sabotage::is(Fault::CommitUndurable) {

@@ -65,7 +65,7 @@ pub struct Recovery {
     pub(super) lock: Arc<dyn Send + Sync>,
     pub(super) chain: Chain,
     pub(super) base: Base,
-    /// The store has seen more than the manifest knows of.
+    /// The store may have seen more than the journal.
     store_is_ahead: bool,
 }
 
@@ -135,7 +135,10 @@ impl Recovery {
         }
         let persisted = self.base.commits;
         self.base.store = store.id;
-        self.store_is_ahead = store.commits > persisted;
+        self.store_is_ahead = match store.upto {
+            Some(upto) => upto > self.chain.next().previous(),
+            None => store.commits > persisted,
+        };
         if store.commits >= persisted {
             return Ok(Heal::InStep);
         }
@@ -156,9 +159,10 @@ impl Recovery {
     /// Whether the store may have newer rows than the records that [`Self::replay`] gives: then no
     /// record may take a row's place without a look at it.
     ///
-    /// That is so where the store goes on beyond what the journal knows of it. Mostly it has only
-    /// confirmed what it has not persisted, but the journal may also be an older copy. And it is
-    /// so where a repair may have left out the newer one of two records.
+    /// That is so where the store has rows of records behind the journal's end: it is an older
+    /// copy. A store that does not remember so much is taken to have some where it goes on beyond
+    /// what the journal knows of it, though mostly it has only confirmed what it has not persisted.
+    /// And it is so where a repair may have left out the newer one of two records.
     pub fn may_be_behind(&self) -> bool {
         let replayed =
             self.chain.segments.iter().filter(|s| s.scanned.end.last > self.base.horizon);

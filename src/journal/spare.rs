@@ -194,7 +194,7 @@ mod tests {
         let options = JournalOptions { reserve_bytes: 0, ..JournalOptions::default() };
         let options = JournalOptions { segment_bytes: 0, ..options };
         let mut recovery = Recovery::open(Arc::new(disk.clone()), options).expect("a new journal");
-        let store = StoreIdentity { id: 1, commits: CommitNumber(0) };
+        let store = StoreIdentity { id: 1, commits: CommitNumber(0), upto: None };
         recovery.check_store(store).expect("any store will do");
         let (_journal, writer) = recovery.begin().expect("it begins");
         let shared = writer.shared();

@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::model::{Key, ReadState, UserId, Version};
+use crate::model::{Key, ReadState, Sequence, UserId, Version};
 
 use super::{
     Batch, CommitNumber, CommitReport, Pending, Row, Store, StoreError, StoreIdentity, UserPage,
@@ -34,6 +34,7 @@ struct Shared {
     deleted_users: BTreeMap<UserId, Version>,
     expired_before: Version,
     commits: CommitNumber,
+    upto: Option<Sequence>,
     clock_ceiling: Version,
     closed: bool,
 }
@@ -160,6 +161,7 @@ impl Store for MemoryStore {
     fn commit(&self, batch: Batch) -> Pending<'_, CommitReport> {
         self.with(move |shared| {
             shared.commits.0 += 1;
+            shared.upto = batch.upto;
             batch.rows.into_iter().for_each(|row| shared.put(row));
             CommitReport::default()
         })
@@ -170,7 +172,10 @@ impl Store for MemoryStore {
     }
 
     fn delete_user(&self, user: UserId, version: Version) -> Pending<'_, ()> {
-        self.with(move |shared| shared.delete_user(user, version))
+        self.with(move |shared| {
+            shared.upto = None;
+            shared.delete_user(user, version);
+        })
     }
 
     fn scan(&self, after: Option<Key>, limit: usize) -> Pending<'_, Vec<Row>> {
@@ -187,7 +192,7 @@ impl Store for MemoryStore {
 
     fn identity(&self) -> Pending<'_, StoreIdentity> {
         let id = self.id;
-        self.with(move |shared| StoreIdentity { id, commits: shared.commits })
+        self.with(move |shared| StoreIdentity { id, commits: shared.commits, upto: shared.upto })
     }
 
     fn clock_ceiling(&self) -> Pending<'_, Version> {

@@ -17,7 +17,7 @@ pub use fault::{Call, FaultStore, Faults, Gate, Moment, Tally};
 pub use memory::MemoryStore;
 pub use row::{CommitReport, Row, UserPage};
 
-use crate::model::{Key, ReadState, UserId, Version};
+use crate::model::{Key, ReadState, Sequence, UserId, Version};
 
 /// A future of a store: one allocation per miss, none per hit.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -33,6 +33,8 @@ pub struct StoreIdentity {
     pub id: u64,
     /// What was written to it so far, as [`Store::persist`] counts.
     pub commits: CommitNumber,
+    /// As the last commit said in [`Batch::upto`], where nothing else was written since.
+    pub upto: Option<Sequence>,
 }
 
 /// Rows to be written together.
@@ -42,6 +44,9 @@ pub struct Batch {
     pub rows: Vec<Row>,
     /// Return only once the rows would survive a power cut.
     pub durable: bool,
+    /// No row is of a later record of the journal than this, where there is one. A store that
+    /// remembers it tells a journal that is an older copy.
+    pub upto: Option<Sequence>,
 }
 
 /// A place where states rest.

@@ -22,7 +22,7 @@ fn data_dir() -> TempDir {
     let disk = FolderDisk::of_journal(directory.path()).expect("it is made");
     let options = JournalOptions { segment_bytes: 16 << 10, ..JournalOptions::default() };
     let mut recovery = Recovery::open(Arc::new(disk), options).expect("it is new");
-    let store = StoreIdentity { id: 9, commits: CommitNumber(0) };
+    let store = StoreIdentity { id: 9, commits: CommitNumber(0), upto: None };
     recovery.check_store(store).expect("a new journal takes any");
     let (journal, mut writer) = recovery.begin().expect("there is room");
     drop(recovery);
@@ -160,7 +160,7 @@ fn a_repaired_journal_is_begun_again() {
     let disk = FolderDisk::of_journal(directory.path()).expect("it is there");
     let mut recovery =
         Recovery::open(Arc::new(disk), JournalOptions::default()).expect("it is whole");
-    let store = StoreIdentity { id: 9, commits: CommitNumber(0) };
+    let store = StoreIdentity { id: 9, commits: CommitNumber(0), upto: None };
     recovery.check_store(store).expect("it is the same store");
     let mut records = Vec::new();
     recovery

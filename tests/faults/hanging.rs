@@ -83,7 +83,7 @@ impl Scene {
         let options =
             readstates::journal::JournalOptions { reserve_bytes: 0, ..Default::default() };
         let mut recovery = Recovery::open(Arc::new(image), options).expect("whole");
-        let store = StoreIdentity { id: 1, commits: CommitNumber(0) };
+        let store = StoreIdentity { id: 1, commits: CommitNumber(0), upto: None };
         recovery.check_store(store).expect("the journal knows of no store yet");
         let mut keys = Vec::new();
         let replayed = recovery.replay::<readstates::journal::JournalError>(&mut |_, record| {

@@ -161,7 +161,7 @@ impl<F> Scene<F> {
         let mut state = ReadState::default();
         assert!(state.apply(&update.operation).changed);
         state.set_version(readstates::model::Version::from_micros(1));
-        let batch = Batch { rows: vec![Row { key, state }], durable: false };
+        let batch = Batch { rows: vec![Row { key, state }], durable: false, upto: None };
         self.rests.commit(batch).await.expect("it never fails");
     }
 

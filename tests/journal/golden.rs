@@ -123,7 +123,8 @@ fn kept() -> Image {
 fn the_kept_journal_is_read_as_it_was_written() {
     let mut recovery = open(&SimulatedDisk::restore(kept())).expect("it is whole");
     assert_eq!(recovery.ceiling(), Version::from_micros(MICROS + 4));
-    let store = readstates::store::StoreIdentity { id: STORE, commits: CommitNumber(5) };
+    let store =
+        readstates::store::StoreIdentity { id: STORE, commits: CommitNumber(5), upto: None };
     recovery.check_store(store).expect("it is the store of then");
     let (records, replayed) = records_of(&recovery).expect("it parses");
     assert_eq!(replayed.torn_bytes, 0);

@@ -38,7 +38,7 @@ fn lagging(segments: u64) -> Builder {
 }
 
 fn store(commits: u64) -> StoreIdentity {
-    StoreIdentity { id: STORE, commits: CommitNumber(commits) }
+    StoreIdentity { id: STORE, commits: CommitNumber(commits), upto: None }
 }
 
 /// The first record that is replayed with this store.
@@ -57,7 +57,7 @@ fn an_empty_folder_is_a_new_journal() {
         let mut recovery = open(&SimulatedDisk::restore(image)).expect("it is empty");
         assert!(recovery.is_new());
         assert_eq!(recovery.ceiling(), Version::ZERO);
-        let unknown = StoreIdentity { id: 5, commits: CommitNumber(1_000) };
+        let unknown = StoreIdentity { id: 5, commits: CommitNumber(1_000), upto: None };
         assert!(matches!(recovery.check_store(unknown), Ok(Heal::InStep)));
         assert_eq!(records_of(&recovery).expect("nothing is replayed").0, []);
     }

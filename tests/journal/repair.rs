@@ -215,7 +215,7 @@ fn what_guards_versions_and_the_store_is_kept() {
     flip(&name(2), 5_000)(&mut image);
     let disk = SimulatedDisk::restore(image);
     repair(&disk, true).expect("there is room");
-    let store = |id, commits| StoreIdentity { id, commits: CommitNumber(commits) };
+    let store = |id, commits| StoreIdentity { id, commits: CommitNumber(commits), upto: None };
     assert_eq!(open(&disk).expect("it is whole").ceiling(), Version::from_micros(1 << 50));
     let check = |store| open(&disk).expect("it is whole").check_store(store);
     assert!(matches!(check(store(STORE, 9)), Ok(Heal::InStep)));
@@ -248,7 +248,7 @@ fn a_store_that_no_manifest_names_any_more_is_taken() {
     image.remove("manifest");
     let disk = SimulatedDisk::restore(image);
     repair(&disk, true).expect("there is room");
-    let store = StoreIdentity { id: 123, commits: CommitNumber(0) };
+    let store = StoreIdentity { id: 123, commits: CommitNumber(0), upto: None };
     assert!(matches!(open(&disk).expect("it is whole").check_store(store), Ok(Heal::InStep)));
 }
 

@@ -13,7 +13,7 @@ use readstates::{
     store::StoreIdentity,
 };
 
-pub const STORE: StoreIdentity = StoreIdentity { id: 5, commits: CommitNumber(0) };
+pub const STORE: StoreIdentity = StoreIdentity { id: 5, commits: CommitNumber(0), upto: None };
 
 /// The smallest segments that there are, and nothing kept beyond what is needed.
 pub const TINY: JournalOptions = JournalOptions {

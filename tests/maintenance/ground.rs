@@ -56,7 +56,8 @@ impl Ground {
     /// Writes a row that the cache knows nothing of.
     pub async fn plant(&self, key: Key, state: ReadState) {
         let rows = vec![Row { key, state }];
-        let report = self.store.commit(Batch { rows, durable: false }).await.expect("a commit");
+        let report =
+            self.store.commit(Batch { rows, durable: false, upto: None }).await.expect("a commit");
         assert_eq!(report.failed, []);
     }
 

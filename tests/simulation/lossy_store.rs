@@ -290,7 +290,7 @@ impl Store for LossyStore {
     }
 
     fn identity(&self) -> Pending<'_, StoreIdentity> {
-        self.read(|image| StoreIdentity { id: 1, commits: CommitNumber(image.commits) })
+        self.read(|image| StoreIdentity { id: 1, commits: CommitNumber(image.commits), upto: None })
     }
 
     fn clock_ceiling(&self) -> Pending<'_, Version> {

@@ -12,7 +12,7 @@ use proptest::{
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
 use readstates::{
-    model::{Key, Kind, ReadState, UserId, Version},
+    model::{Key, Kind, ReadState, Sequence, UserId, Version},
     store::{Batch, CommitNumber, Row, Store, StoreError, UserPage},
 };
 
@@ -37,6 +37,7 @@ macro_rules! contract {
             commits_of_any_size_are_written_whole
             a_commit_is_seen_whole_or_not_at_all
             commit_numbers_rise_over_restarts
+            the_last_commits_record_is_remembered_until_something_else_is_written
             delete_user_takes_all_up_to_its_version_and_leaves_a_mark
             delete_user_takes_users_of_any_size
             a_mark_only_rises
@@ -71,7 +72,7 @@ fn row(key: Key, state: ReadState) -> Row {
 }
 
 async fn commit(store: &Arc<dyn Store>, rows: impl IntoIterator<Item = Row>) {
-    let batch = Batch { rows: rows.into_iter().collect(), durable: false };
+    let batch = Batch { rows: rows.into_iter().collect(), durable: false, upto: None };
     assert_eq!(store.commit(batch).await.expect("a commit").failed, []);
 }
 
@@ -235,7 +236,7 @@ pub async fn commits_of_any_size_are_written_whole(place: impl Place) {
     commit(&store, []).await;
     let rows: Vec<Row> =
         (1..=10_000).map(|id| row(channel(id % 7 + 1, id), acked(id, 1))).collect();
-    let batch = Batch { rows: rows.clone(), durable: true };
+    let batch = Batch { rows: rows.clone(), durable: true, upto: None };
     assert_eq!(store.commit(batch).await.expect("a commit").failed, []);
     let found = store.load_many(keys(&rows)).await.expect("a load");
     assert!(rows.iter().map(|row| Some(&row.state)).eq(found.iter().map(Option::as_ref)));
@@ -245,7 +246,7 @@ pub async fn a_commit_is_seen_whole_or_not_at_all(place: impl Place) {
     let store = place.open().await;
     for micros in 1..=40 {
         let rows = (1..=50).map(|id| row(channel(1, id), acked(micros, micros))).collect();
-        let written = store.commit(Batch { rows, durable: false });
+        let written = store.commit(Batch { rows, durable: false, upto: None });
         let reads = join_all((0..4).map(|_| load_user(&store, 1, None, 100)));
         let (written, pages) = tokio::join!(written, reads);
         assert_eq!(written.expect("a commit").failed, []);
@@ -268,6 +269,27 @@ pub async fn commit_numbers_rise_over_restarts(place: impl Place) {
         assert!(last > before, "{last:?} {before:?}");
         store.close().await.expect("a close");
     }
+}
+
+pub async fn the_last_commits_record_is_remembered_until_something_else_is_written(
+    place: impl Place,
+) {
+    let upto = async |store: &Arc<dyn Store>| store.identity().await.expect("an answer").upto;
+    let store = place.open().await;
+    assert_eq!(upto(&store).await, None);
+    for record in [9, 4] {
+        let rows = vec![row(channel(1, record), acked(record, 5))];
+        let batch = Batch { rows, durable: true, upto: Some(Sequence::new(record)) };
+        store.commit(batch).await.expect("a commit");
+        assert_eq!(upto(&store).await, Some(Sequence::new(record)));
+    }
+    store.close().await.expect("a close");
+    let store = place.open().await;
+    assert_eq!(upto(&store).await, Some(Sequence::new(4)));
+    delete_user(&store, 1, 1).await;
+    assert_eq!(upto(&store).await, None);
+    commit(&store, [row(channel(1, 1), acked(6, 5))]).await;
+    assert_eq!(upto(&store).await, None);
 }
 
 pub async fn delete_user_takes_all_up_to_its_version_and_leaves_a_mark(place: impl Place) {
@@ -433,7 +455,7 @@ pub async fn a_dropped_commit_ends_one_way_or_the_other(place: impl Place) {
     for round in 1..=50u64 {
         let rows =
             |micros| [1, 2].map(|id| row(channel(round, id), acked(micros, micros))).to_vec();
-        let mut dropped = store.commit(Batch { rows: rows(1), durable: false });
+        let mut dropped = store.commit(Batch { rows: rows(1), durable: false, upto: None });
         // Begun, and most likely not done.
         drop((&mut dropped).now_or_never());
         drop(dropped);
@@ -472,7 +494,7 @@ pub async fn what_was_begun_before_a_close_is_done(place: impl Place) {
     let store = place.open().await;
     let commit_one = |id| {
         let rows = vec![row(channel(1, id), acked(1, id))];
-        store.commit(Batch { rows, durable: false })
+        store.commit(Batch { rows, durable: false, upto: None })
     };
     let late = commit_one(21);
     let (begun, closed) = tokio::join!(join_all((1..=20).map(commit_one)), store.close());

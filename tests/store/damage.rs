@@ -78,7 +78,10 @@ async fn subject() -> Subject {
     let folder = Folder::default();
     let store = folder.open().await;
     let commit = async |from| {
-        store.commit(Batch { rows: rows(from), durable: false }).await.expect("a commit");
+        store
+            .commit(Batch { rows: rows(from), durable: false, upto: None })
+            .await
+            .expect("a commit");
     };
     let mut shown = BTreeMap::new();
     for from in [1, 1 + ROWS] {

@@ -30,7 +30,7 @@ fn keys() -> Vec<Key> {
 }
 
 async fn fill(store: &Arc<dyn Store>) {
-    store.commit(Batch { rows: rows(), durable: false }).await.expect("a commit");
+    store.commit(Batch { rows: rows(), durable: false, upto: None }).await.expect("a commit");
     store.delete_user(user(77), version(7)).await.expect("a deletion");
 }
 
@@ -270,7 +270,7 @@ async fn an_engine_whose_disk_fails_says_so_and_does_not_hang() {
     fs::write(&tables, "").expect("a file");
     let refused = store.persist().await.expect_err("no table can be written").to_string();
     assert!(refused.contains("an earlier write to its disk failed"), "{refused}");
-    let refused = store.commit(Batch { rows: rows(), durable: false }).await;
+    let refused = store.commit(Batch { rows: rows(), durable: false, upto: None }).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     assert!(store.persist().await.is_err());
     // What it has in memory it still answers.
@@ -287,7 +287,7 @@ async fn more_callers_than_the_queues_hold_are_all_answered() {
     let loads = join_all((0..5_000).map(|_| store.load(channel(2, 1))));
     let commits = join_all((1..=300).map(|id| {
         let row = Row { key: channel(100, id), state: acked(1, id) };
-        store.commit(Batch { rows: vec![row], durable: false })
+        store.commit(Batch { rows: vec![row], durable: false, upto: None })
     }));
     let (loads, commits) = tokio::join!(loads, commits);
     assert!(loads.into_iter().all(|state| state.expect("a load") == Some(acked(1, 1 << 22))));
@@ -301,7 +301,7 @@ async fn logged_store(rows: &[Row]) -> Folder {
     let folder = Folder::default();
     let store = folder.open().await;
     for row in rows {
-        let batch = Batch { rows: vec![row.clone()], durable: true };
+        let batch = Batch { rows: vec![row.clone()], durable: true, upto: None };
         store.commit(batch).await.expect("a commit");
     }
     copy(&path_of(&folder))
@@ -337,7 +337,7 @@ async fn what_a_power_cut_left_of_the_last_commit_goes_and_all_before_it_stays()
         assert!(there.clone().all(|(state, row)| state.as_ref() == Some(&row.state)), "{hole}");
         assert_eq!(states[19], None, "{hole}");
         store
-            .commit(Batch { rows: vec![rows[19].clone()], durable: true })
+            .commit(Batch { rows: vec![rows[19].clone()], durable: true, upto: None })
             .await
             .expect("a commit");
         store.close().await.expect("a close");

@@ -25,7 +25,7 @@ fn row(channel_id: u64, micros: u64) -> Row {
 }
 
 fn batch(rows: impl IntoIterator<Item = Row>) -> Batch {
-    Batch { rows: rows.into_iter().collect(), durable: false }
+    Batch { rows: rows.into_iter().collect(), durable: false, upto: None }
 }
 
 fn load(

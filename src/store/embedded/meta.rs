@@ -8,11 +8,12 @@ use crate::{
     store::{CommitNumber, StoreError},
 };
 
-/// The format that is written. Format 1 is the same without the store's own number.
-const FORMAT: u8 = 2;
+/// The format that is written. Format 2 is the same without the journal's record, format 1 also
+/// without the store's own number.
+const FORMAT: u8 = 3;
 
-/// The format, four numbers of 8 bytes, crc32c of all before.
-const BYTES: usize = 1 + 4 * 8 + 4;
+/// The format, five numbers of 8 bytes, crc32c of all before.
+const BYTES: usize = 1 + 5 * 8 + 4;
 
 /// What the meta row says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(super) struct Meta {
     pub(super) expired_before: Version,
     /// Which store this is; 0 where an earlier release made it.
     pub(super) id: u64,
+    /// No row is of a later record of the journal; 0 where that is not known.
+    pub(super) upto: u64,
 }
 
 impl Meta {
@@ -38,8 +41,9 @@ impl Meta {
         row[9..17].copy_from_slice(&self.clock_ceiling.as_micros().to_le_bytes());
         row[17..25].copy_from_slice(&self.expired_before.as_micros().to_le_bytes());
         row[25..33].copy_from_slice(&self.id.to_le_bytes());
-        let sum = crc32c(&row[..33]);
-        row[33..].copy_from_slice(&sum.to_le_bytes());
+        row[33..41].copy_from_slice(&self.upto.to_le_bytes());
+        let sum = crc32c(&row[..41]);
+        row[41..].copy_from_slice(&sum.to_le_bytes());
         row
     }
 
@@ -56,9 +60,13 @@ impl Meta {
                 "it has format {format}, and {FORMAT} is the newest known here"
             )));
         }
-        let (commits, ceiling, expired, id) = match numbers.as_chunks().0 {
-            [commits, ceiling, expired] if *format == 1 => (commits, ceiling, expired, &[0; 8]),
-            [commits, ceiling, expired, id] if *format == 2 => (commits, ceiling, expired, id),
+        let [commits, ceiling, expired, rest @ ..] = numbers.as_chunks::<8>().0 else {
+            return Err(corrupt());
+        };
+        let (id, upto) = match rest {
+            [] if *format == 1 => (&[0; 8], &[0; 8]),
+            [id] if *format == 2 => (id, &[0; 8]),
+            [id, upto] if *format == 3 => (id, upto),
             _ => return Err(corrupt()),
         };
         Ok(Self {
@@ -66,6 +74,7 @@ impl Meta {
             clock_ceiling: Version::from_micros(u64::from_le_bytes(*ceiling)),
             expired_before: Version::from_micros(u64::from_le_bytes(*expired)),
             id: u64::from_le_bytes(*id),
+            upto: u64::from_le_bytes(*upto),
         })
     }
 }
@@ -80,6 +89,7 @@ mod tests {
             clock_ceiling: Version::from_micros(1 << 50),
             expired_before: Version::from_micros(1 << 40),
             id: 9,
+            upto: 11,
         }
     }
 
@@ -98,20 +108,25 @@ mod tests {
     }
 
     #[test]
-    fn format_1_is_read_and_has_no_number() {
-        let numbers = [7, 1 << 50, 1 << 40].map(u64::to_le_bytes).concat();
-        let body = [&[1], &numbers[..]].concat();
-        let row = [&body[..], &crc32c(&body).to_le_bytes()].concat();
-        assert_eq!(Meta::decode(&row).expect("it is read"), Meta { id: 0, ..meta() });
+    fn older_formats_are_read_and_lack_what_they_did_not_have() {
+        let decoded = |format: u8, numbers: &[u64]| {
+            let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+            let body = [&[format], &numbers[..]].concat();
+            let row = [&body[..], &crc32c(&body).to_le_bytes()].concat();
+            Meta::decode(&row).expect("it is read")
+        };
+        let numbers = [7, 1 << 50, 1 << 40, 9];
+        assert_eq!(decoded(1, &numbers[..3]), Meta { id: 0, upto: 0, ..meta() });
+        assert_eq!(decoded(2, &numbers), Meta { upto: 0, ..meta() });
     }
 
     #[test]
     fn a_newer_format_is_refused_by_name() {
-        let body = [3, 9, 9];
+        let body = [4, 9, 9];
         let row = [&body[..], &crc32c(&body).to_le_bytes()].concat();
         let Err(StoreError::NewerFormat(message)) = Meta::decode(&row) else {
             panic!("a newer format was read");
         };
-        assert_eq!(message, "it has format 3, and 2 is the newest known here");
+        assert_eq!(message, "it has format 4, and 3 is the newest known here");
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use fjall::{OwnedWriteBatch, PersistMode, Slice};
 
 use crate::{
-    model::{UserId, Version},
+    model::{Sequence, UserId, Version},
     store::{
         Batch, CommitNumber, CommitReport, Row, StoreError, StoreIdentity, codec,
         user_bounds::user_bounds,
@@ -52,7 +52,8 @@ impl Writer {
     }
 
     pub(super) fn identity(&self) -> StoreIdentity {
-        StoreIdentity { id: self.meta.id, commits: self.meta.commits }
+        let upto = Some(Sequence::new(self.meta.upto)).filter(|upto| *upto != Sequence::ZERO);
+        StoreIdentity { id: self.meta.id, commits: self.meta.commits, upto }
     }
 
     /// An error means that no read sees any of it, nor ever will before the store is reopened: the
@@ -65,7 +66,8 @@ impl Writer {
                 self.index(&mut write, state.version(), Expiring::Tombstone(*key));
             }
         }
-        self.write(write, self.meta)?;
+        let upto = batch.upto.unwrap_or_default().as_u64();
+        self.write(write, Meta { upto, ..self.meta })?;
         Ok(CommitReport::default())
     }
 
@@ -91,7 +93,8 @@ impl Writer {
             for row in chunk.iter().filter(|row| row.state.version() <= version) {
                 write.remove(self.tables.tree(), row_key(&row.key));
             }
-            self.write(write, self.meta)?;
+            // Which record that is of is not known here.
+            self.write(write, Meta { upto: 0, ..self.meta })?;
             let Some(end) = chunk.last().filter(|_| chunk.len() == CHUNK) else { return Ok(()) };
             from = just_above(&end.key);
             write = self.tables.batch(true);
@@ -254,7 +257,7 @@ mod tests {
     fn tombstones(channels: std::ops::RangeInclusive<u64>) -> Batch {
         let state = ReadState::tombstone(Version::from_micros(3));
         let rows = channels.map(|channel| Row { key: key(channel), state: state.clone() });
-        Batch { rows: rows.collect(), durable: false }
+        Batch { rows: rows.collect(), durable: false, upto: None }
     }
 
     fn damage(tables: &Tables, key: &Key) {
