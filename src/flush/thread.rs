@@ -57,8 +57,11 @@ impl Drop for Closing {
     }
 }
 
-async fn run(flusher: &Flusher, rounds: &Rounds) {
+/// What the thread does, until it is told to end.
+pub async fn run(flusher: &Flusher, rounds: &Rounds) {
     tokio::select! {
+        // In this order each time, so that a simulation does the same again.
+        biased;
         () = passes(flusher, rounds) => {}
         () = keep_ceiling(flusher) => {}
         () = keep_expiring(flusher) => {}
