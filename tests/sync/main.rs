@@ -1,0 +1,26 @@
+//! Devices that keep up with the server by snapshots, deltas and `Watch`, under a seeded scheduler
+//! that draws what happens next: engine, cache, flusher and journal in one thread, without ports,
+//! with kills, power cuts, jumps of the clock and queues that overflow. Whatever comes in whatever
+//! order, a device ends with what the server has, and its streams have neither gap nor repeat.
+//!
+//! `READSTATES_TEST_SEED=n` runs that seed alone and tells what happens;
+//! `READSTATES_TEST_LONG=1` runs many more.
+
+mod answers;
+mod calls;
+mod copy;
+mod device;
+mod listing;
+#[path = "../simulation/lossy_store.rs"]
+#[allow(dead_code, reason = "its failures are the simulation's")]
+mod lossy_store;
+mod node;
+mod order;
+mod plan;
+mod seeds;
+mod settle;
+mod stream;
+mod tally;
+#[path = "../simulation/trace.rs"]
+mod trace;
+mod world;
