@@ -71,6 +71,22 @@ faults! {
     CheckpointDirtyOnly "checkpoint-dirty-only";
     /// A replay lets the journal go before it has ended.
     ReplayLetsGo "replay-lets-go";
+    /// A change that is made just before its user is watched is told by nobody.
+    WatchForgets "watch-forgets";
+    /// A catch-up tells what the cache tells too.
+    WatchRepeats "watch-repeats";
+    /// A catch-up tells of states in the order of their keys.
+    WatchUnordered "watch-unordered";
+    /// A watch tells what a crash can take back.
+    WatchUndurable "watch-undurable";
+    /// A delta leaves out deletions.
+    WatchRevives "watch-revives";
+    /// A change that finds no room is dropped, and the watch goes on.
+    WatchSkips "watch-skips";
+    /// Who does not watch any more is told on.
+    WatchStays "watch-stays";
+    /// Who watches is not told that the user was deleted.
+    WatchKeepsUser "watch-keeps-user";
 }
 
 /// Whether this process has the fault.

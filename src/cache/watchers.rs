@@ -3,7 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::answer::Leftovers;
-use crate::model::{Cause, Key, Sequence, UserId, Version, View};
+use crate::{
+    model::{Cause, Key, Sequence, UserId, Version, View},
+    sabotage::{self, Fault},
+};
 
 /// What was changed, as it was made: the changes of a user come in the order of their versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,9 @@ impl Watchers {
     /// Forgets one registration of the watcher for the user.
     pub fn remove(&mut self, user: UserId, watcher: &Arc<dyn Watcher>) {
         let Some(watchers) = self.of_user.get_mut(&user) else { return };
+        if sabotage::is(Fault::WatchStays) {
+            return;
+        }
         if let Some(place) = watchers.iter().position(|each| Arc::ptr_eq(each, watcher)) {
             watchers.swap_remove(place);
         }

@@ -8,6 +8,9 @@
 
 mod answers;
 mod calls;
+#[cfg(feature = "sabotage")]
+#[path = "../sabotage/child.rs"]
+mod child;
 mod copy;
 mod device;
 mod listing;
@@ -17,6 +20,8 @@ mod lossy_store;
 mod node;
 mod order;
 mod plan;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod seeds;
 mod settle;
 mod stream;

@@ -25,8 +25,8 @@ use crate::{
 
 /// When every run begins, in microseconds since the Unix epoch.
 const START_US: u64 = 1_700_000_000_000_000;
-/// The clock is set by up to so much, in microseconds: longer than tombstones are kept.
-const JUMP_US: u64 = 60 * 24 * 3_600 * 1_000_000;
+/// Turns in which streams that were given up end.
+const FEW_TURNS: u32 = 40;
 /// Behind a jump the clock's ceiling is raised and tombstones expire.
 const EXPIRY_MS: u64 = 61_000;
 
@@ -82,8 +82,11 @@ impl World {
             self.step();
         }
         self.settle();
-        self.devices.clear();
-        drop(self.node.take());
+        self.devices.iter_mut().for_each(Device::hang_up);
+        (0..FEW_TURNS).for_each(|_| self.node().turn());
+        // Nobody is told of these.
+        (0..self.plan.calls_max).for_each(|_| self.call());
+        self.rest();
         let watch = &self.ground.metrics.watch;
         let left = [watch.streams.get(), watch.users.get(), watch.waiting.get()];
         assert_eq!(left, [0; 3], "streams, users and changes that nobody waits for");
@@ -204,9 +207,11 @@ impl World {
         self.node().advance(ms);
     }
 
+    /// By up to more than tombstones are kept.
     fn set_clock(&mut self) {
         let now_us = Clock::manual(Arc::clone(&self.ground.time)).wall_us();
-        let jump_us = self.random.random_range(0..JUMP_US);
+        let ttl_us = self.plan.flush.tombstone_ttl_ms * 1_000;
+        let jump_us = self.random.random_range(0..ttl_us * 3 / 2);
         let back = self.random.random_bool(0.5);
         let to_us = if back { now_us - jump_us } else { now_us + jump_us };
         self.trace.note(|| format!("clock set to {to_us}"));

@@ -9,6 +9,7 @@ use crate::{
         user_scan::{SCAN_STEP_ROWS, UserScan},
     },
     model::{Key, UserId, Version, View},
+    sabotage::{self, Fault},
 };
 
 /// States that are held at a time. They come in the order of their versions, which no store keeps:
@@ -52,10 +53,12 @@ impl CatchUp {
         let mut lowest = BTreeMap::new();
         let mut unflushed = None;
         let mut left_out = false;
+        let mut begun = false;
         let mut scan = UserScan::new(engine, self.user, None, SCAN_STEP_ROWS);
         while let Some(step) = scan.step().await? {
-            if self.kind == Kind::Unknown {
+            if !begun {
                 self.choose(engine.is_delta(self.after, &step), events);
+                begun = true;
             }
             unflushed = unflushed.max(step.unflushed);
             for (key, view) in step.rows.iter().filter(|(_, view)| self.wants(view)) {
@@ -66,14 +69,23 @@ impl CatchUp {
             engine.secured(record).await?;
         }
         self.after = lowest.last_key_value().map_or(self.after, |(version, _)| *version);
-        events.extend(lowest.into_values().map(|(key, view)| Event::catch_up(key, view)));
+        let mut lowest: Vec<(Key, View)> = lowest.into_values().collect();
+        if sabotage::is(Fault::WatchUnordered) {
+            lowest.sort_unstable_by_key(|(key, _)| *key);
+        }
+        events.extend(lowest.into_iter().map(|(key, view)| Event::catch_up(key, view)));
         if !left_out {
             events.push_back(Event::caught_up(self.user, self.upto));
         }
         Ok(!left_out)
     }
 
+    /// Says what it is going to be at the first scan, and anew where a delta is not to be had any
+    /// more at a later one: between two of them a reader may take its time, and tombstones expire.
     fn choose(&mut self, is_delta: bool, events: &mut VecDeque<Event>) {
+        if self.kind == Kind::Full {
+            return;
+        }
         self.kind = if is_delta { Kind::Delta } else { Kind::Full };
         if !is_delta {
             self.after = Version::ZERO;
@@ -82,8 +94,17 @@ impl CatchUp {
     }
 
     fn wants(&self, view: &View) -> bool {
-        let is_shown = self.kind == Kind::Delta || view.exists();
-        is_shown && view.version > self.after && view.version <= self.upto
+        let tells_deletions = self.kind == Kind::Delta && !sabotage::is(Fault::WatchRevives);
+        let is_shown = tells_deletions || view.exists();
+        is_shown && view.version > self.after && self.is_mine(view.version)
+    }
+
+    /// Whether the cache does not tell of it.
+    fn is_mine(&self, version: Version) -> bool {
+        if sabotage::is(Fault::WatchForgets) {
+            return version < self.upto;
+        }
+        version <= self.upto || sabotage::is(Fault::WatchRepeats)
     }
 }
 
