@@ -42,7 +42,8 @@ impl Engine {
     /// One page of a user's states.
     ///
     /// # Errors
-    /// [`Error::InvalidPageToken`], or that the store did not answer.
+    /// [`Error::InvalidPageToken`], which includes that so much time has passed since the first
+    /// page that the changes cannot all be told any more; or that the store did not answer.
     pub async fn list(&self, query: ListQuery<'_>) -> Result<ListPage, Error> {
         let mut token = match query.page_token {
             "" => None,
@@ -56,6 +57,10 @@ impl Engine {
         let mut more = false;
         while let Some(step) = scan.step().await? {
             let token = token.get_or_insert_with(|| self.first_token(&query, &step));
+            if token.delta && query.since < step.expired_before {
+                // Tombstones went between two pages: what is left would be taken for all there was.
+                return Err(Error::InvalidPageToken);
+            }
             unflushed = unflushed.max(step.unflushed);
             looked_at += step.rows.len();
             more = take_page(&query, token, step.rows, &mut rows);
