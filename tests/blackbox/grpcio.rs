@@ -7,7 +7,7 @@ use crate::{
     tool::{clients, proto_root, python, succeeds},
 };
 
-fn run_client(script: &str) {
+fn run_client(script: &str, flags: &[&str]) {
     let Some(python) = python() else { return };
     let generated = tempfile::TempDir::new().expect("there is room for a directory");
     let proto_root = proto_root();
@@ -21,7 +21,7 @@ fn run_client(script: &str) {
             .arg(generated.path())
             .arg(proto_root.join("readstates/v1/readstates.proto")),
     );
-    let server = Server::start();
+    let server = Server::with(flags);
     let told = succeeds(
         Command::new(&python)
             .env("PYTHONPATH", generated.path())
@@ -34,10 +34,16 @@ fn run_client(script: &str) {
 
 #[test]
 fn calls_every_unary_method() {
-    run_client("unary.py");
+    run_client("unary.py", &[]);
 }
 
 #[test]
 fn reads_errors_and_their_details() {
-    run_client("errors.py");
+    run_client("errors.py", &[]);
+}
+
+/// A snapshot, events, a resume by version, an undo, and a reader that is too slow.
+#[test]
+fn scenario_32_keeps_a_copy_by_list_and_watch() {
+    run_client("watch.py", &["--max-watch-queue", "2000"]);
 }

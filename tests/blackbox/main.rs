@@ -18,3 +18,4 @@ mod reflection;
 mod replay;
 mod server;
 mod tool;
+mod watching;

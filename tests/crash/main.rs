@@ -18,6 +18,7 @@ mod calls;
 mod checker;
 mod crew;
 mod disk_errors;
+mod follower;
 mod fs;
 mod histories;
 mod kill;
@@ -35,4 +36,5 @@ mod syscalls;
 #[allow(dead_code, reason = "other tests need other tools")]
 mod tool;
 mod verdict;
+mod watching;
 mod worker;

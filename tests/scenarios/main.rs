@@ -24,6 +24,7 @@ mod naive;
 mod paging;
 mod random;
 mod rewinds;
+mod snapshots;
 mod subject;
 mod undo;
 mod watch;

@@ -40,7 +40,7 @@ async fn restore_one(node: &Node, item: RestoreItem) -> RestoreResult {
 }
 
 /// What undoes one item of a `BulkAck`, from its answer alone.
-fn undo_of(result: &BulkAckResult) -> RestoreItem {
+pub fn undo_of(result: &BulkAckResult) -> RestoreItem {
     let state = result.state.as_ref().expect("the item was done");
     RestoreItem {
         user_id: state.user_id,

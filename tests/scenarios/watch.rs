@@ -92,14 +92,14 @@ impl Watching {
 }
 
 /// Watches the user from now on, the first event being the next change.
-async fn live(node: &Node) -> Watching {
+pub async fn live(node: &Node) -> Watching {
     let mut watching = Watching::begin(node, &[from_now(USER)]).await;
     let (before, _) = watching.caught_up().await;
     assert_eq!(before, []);
     watching
 }
 
-fn state_of(event: &WatchResponse) -> &ReadState {
+pub fn state_of(event: &WatchResponse) -> &ReadState {
     let state = event.state.as_ref().expect("the whole state");
     assert_eq!((event.user_id, event.version), (state.user_id, state.version), "{event:?}");
     state

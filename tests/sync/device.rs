@@ -95,7 +95,7 @@ impl Device {
         let paged = listing.take(copy, |key, view| answers.note(key, view, None));
         tally.pages += u64::from(paged.is_some());
         self.trace.note(|| format!("{paged:?} of the list of {}", listing.user));
-        if paged == Some(Paged::Done) {
+        if matches!(paged, Some(Paged::Done | Paged::Void)) {
             self.listing = None;
         }
     }

@@ -32,6 +32,8 @@ pub enum Paged {
     Done,
     /// The call failed; the same page can be asked for again.
     Failed,
+    /// Tombstones expired between two pages: it has to be begun anew.
+    Void,
 }
 
 impl Listing {
@@ -67,7 +69,14 @@ impl Listing {
     pub fn take(&mut self, copy: &mut Copy, mut each: impl FnMut(Key, View)) -> Option<Paged> {
         let page = self.arrives.as_ref()?.lock().take()?;
         self.arrives = None;
-        let Ok(page) = page else { return Some(Paged::Failed) };
+        let page = match page {
+            Ok(page) => page,
+            Err(Error::InvalidPageToken) => {
+                assert!(!self.token.is_empty() && self.since > Version::ZERO, "a full set is told");
+                return Some(Paged::Void);
+            }
+            Err(_) => return Some(Paged::Failed),
+        };
         let said = *self.said.get_or_insert((page.version, page.delta));
         assert_eq!(said, (page.version, page.delta), "the same on every page");
         assert!(page.version >= self.since || !page.delta, "{said:?} since {}", self.since);

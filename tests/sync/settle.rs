@@ -137,6 +137,9 @@ impl World {
         self.until("a list", |world| {
             listing.ask(world.node());
             let paged = listing.take(copy, |key, view| world.answers.note(key, view, None));
+            if paged == Some(Paged::Void) {
+                listing = Listing::begin(user, since, page_size);
+            }
             paged == Some(Paged::Done)
         });
         listing.rows().clone()
