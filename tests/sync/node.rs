@@ -59,6 +59,8 @@ impl Ground {
             .enable_time()
             .start_paused(true)
             .event_interval(1)
+            // Woken from within or from without, all are in one line.
+            .global_queue_interval(2)
             .build()
             .expect("a runtime");
         let store = self.open(plan, random);

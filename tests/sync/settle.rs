@@ -15,7 +15,7 @@ use crate::{
 /// Turns in which everything that is under way has to come to its end.
 const TURNS_MAX: u32 = 60_000;
 /// Turns without anything new after which nothing more comes.
-const QUIET_TURNS: u32 = 40;
+const QUIET_TURNS: u32 = 60;
 /// Turns without anything new after which only time can help.
 const STALLED_TURNS: u32 = 60;
 /// Longer than any wait of the engine or the flusher, in so many steps.
