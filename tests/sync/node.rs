@@ -163,6 +163,11 @@ impl Node {
         self.cache.dirty() == 0
     }
 
+    /// Loads under way.
+    pub fn loads(&self) -> usize {
+        self.cache.loads()
+    }
+
     pub fn self_check(&self) {
         self.cache.self_check();
     }

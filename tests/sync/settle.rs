@@ -44,7 +44,13 @@ impl World {
 
     /// Every call is answered and every answer durable.
     pub fn rest(&mut self) {
-        self.until("a call", |world| !world.is_calling());
+        // What a call that was given up asked for may still be done by the load that it began.
+        let mut quiet = 0;
+        self.until("a call", |world| {
+            let still = !world.is_calling() && world.node().loads() == 0;
+            quiet = if still { quiet + 1 } else { 0 };
+            quiet >= QUIET_TURNS
+        });
         while self.node().write() {}
     }
 

@@ -52,7 +52,7 @@ class Copy:
 
 def watch(stub, version):
     targets = [pb.WatchTarget(user_id=USER, since_version=version)]
-    return stub.Watch(pb.WatchRequest(targets=targets))
+    return stub.Watch(pb.WatchRequest(targets=targets), timeout=60)
 
 
 def caught_up(events, copy):
