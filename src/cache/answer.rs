@@ -108,11 +108,9 @@ impl Leftovers {
         self.extras.extend(extra);
     }
 
-    /// Has `watcher` woken: once, where many changes in a row are for it.
+    /// Has `watcher` woken.
     pub fn wake(&mut self, watcher: &Arc<dyn Watcher>) {
-        if !self.told.last().is_some_and(|last| Arc::ptr_eq(last, watcher)) {
-            self.told.push(Arc::clone(watcher));
-        }
+        self.told.push(Arc::clone(watcher));
     }
 }
 

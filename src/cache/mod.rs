@@ -29,7 +29,7 @@ pub use recovery::Full;
 pub use shard::Void;
 pub use sizing::{DIRTY_BYTES, ENTRY_BYTES, SHARD_ENTRIES, Sizing};
 pub use ticket::Ticket;
-pub use watchers::{Change, Watcher};
+pub use watchers::{Change, WATCHERS_PER_USER_MAX, Watcher};
 
 use answer::Leftovers;
 use book::DirtyPlaces;
@@ -121,14 +121,22 @@ impl Cache {
     }
 
     /// From now on tells `watcher` of every change of the user. Returns the version up to which it
-    /// is told of none: whatever has one above that comes.
-    pub fn watch(&self, user: UserId, watcher: Arc<dyn Watcher>, now: &Now) -> Version {
+    /// is told of none: whatever has one above that comes. `None`, and nothing was done, where
+    /// [`WATCHERS_PER_USER_MAX`] watch the user already.
+    pub fn watch(&self, user: UserId, watcher: Arc<dyn Watcher>, now: &Now) -> Option<Version> {
         self.with(user, |shard, _| {
-            shard.book.watchers.add(user, watcher);
+            if !shard.book.watchers.add(user, watcher) {
+                return None;
+            }
             // That of the last change may be so old that nobody could resume from it.
             shard.book.last = shard.book.last.max(Version::from_micros(now.wall_us));
-            shard.book.last
+            Some(shard.book.last)
         })
+    }
+
+    /// The version up to which nothing will be told any more of the user to who watches it.
+    pub fn told_upto(&self, user: UserId) -> Version {
+        self.with(user, |shard, _| shard.book.last)
     }
 
     /// Ends one registration of `watcher` for the user.

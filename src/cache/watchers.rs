@@ -8,6 +8,9 @@ use crate::{
     sabotage::{self, Fault},
 };
 
+/// Watchers of one user at most.
+pub const WATCHERS_PER_USER_MAX: usize = 128;
+
 /// What was changed, as it was made: the changes of a user come in the order of their versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -26,10 +29,11 @@ pub struct Change {
 
 /// Takes the changes of the users that it was registered for.
 pub trait Watcher: Send + Sync {
-    /// Takes a change. Called under a shard's lock: it neither waits nor does I/O (I1).
-    fn take(&self, change: Change);
+    /// Takes a change; whether [`Self::wake`] has to follow. Called under a shard's lock: it
+    /// neither waits nor does I/O (I1).
+    fn take(&self, change: Change) -> bool;
 
-    /// Changes were taken. Called once the lock is released, once for all that one hold made.
+    /// Changes were taken. Called once the lock is released.
     fn wake(&self);
 }
 
@@ -45,8 +49,14 @@ impl Watchers {
         self.of_user.is_empty()
     }
 
-    pub fn add(&mut self, user: UserId, watcher: Arc<dyn Watcher>) {
-        self.of_user.entry(user).or_default().push(watcher);
+    /// Whether it was taken in: a change is told to each under the shard's lock, so they are few.
+    pub fn add(&mut self, user: UserId, watcher: Arc<dyn Watcher>) -> bool {
+        let watchers = self.of_user.entry(user).or_default();
+        if watchers.len() >= WATCHERS_PER_USER_MAX {
+            return false;
+        }
+        watchers.push(watcher);
+        true
     }
 
     /// Forgets one registration of the watcher for the user.
@@ -68,8 +78,9 @@ impl Watchers {
         let Some(watchers) = self.of_user.get(&user) else { return };
         let change = change();
         for watcher in watchers {
-            watcher.take(change);
-            leftovers.wake(watcher);
+            if watcher.take(change) {
+                leftovers.wake(watcher);
+            }
         }
     }
 }

@@ -29,6 +29,9 @@ pub enum Error {
     /// As many users are watched as may be.
     #[error("as many users are watched as may be at once")]
     TooManyWatched,
+    /// As many watch one of the users as may.
+    #[error("as many streams watch one of these users as may at once")]
+    TooManyWatchers,
     /// Who watches has not read for so long that changes could not be kept any more.
     #[error("changes were not read in time; watch again from the versions received")]
     SlowConsumer,
@@ -64,6 +67,7 @@ impl Error {
             Self::DirtyLimit
             | Self::TooManyLoads
             | Self::TooManyWatched
+            | Self::TooManyWatchers
             | Self::SlowConsumer
             | Self::Draining
             | Self::Store(_)

@@ -5,19 +5,18 @@
 //! between the two, and nothing twice.
 
 mod catch_up;
+mod charged;
 mod event;
 mod pool;
 mod queue;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 pub use event::Event;
 pub(super) use pool::Pool;
 
 use catch_up::CatchUp;
+use charged::Charged;
 use queue::{Overflow, Queue};
 
 use super::{Durability, Engine, Error};
@@ -35,7 +34,7 @@ const CHANGES_PER_TURN_MAX: usize = 64;
 pub const CHANGE_BYTES: u64 = 2 * size_of::<Change>() as u64;
 /// Memory of one user that one stream watches: its place in the cache's table, which is half full
 /// at worst, its list of watchers, and its places in the watch.
-pub const WATCHED_USER_BYTES: u64 = 2 * 40 + 64 + size_of::<WatchTarget>() as u64 + 8;
+pub const WATCHED_USER_BYTES: u64 = 2 * 40 + 64 + size_of::<WatchTarget>() as u64 + 8 + 2 * 24;
 
 /// One user to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +67,13 @@ pub struct Watch {
     renewed: HashMap<UserId, Version>,
     catching_up: Option<CatchUp>,
     /// Taken out of the queue, durable or not.
-    changes: VecDeque<Change>,
+    changes: Charged<Change>,
     /// To be given out.
-    events: VecDeque<Event>,
+    events: Charged<Event>,
+    /// Changes were taken out last: the next user is due before more of them are.
+    target_due: bool,
+    /// A user could not be caught up with for ever; the others are, before that is said.
+    damaged: Option<Error>,
     /// Why it is over, once it is.
     end: WatchEnd,
 }
@@ -79,7 +82,7 @@ impl Engine {
     /// Watches these users, none of them twice. The order of events is that of versions per user.
     ///
     /// # Errors
-    /// [`Error::TooManyWatched`] where as many are watched as may be.
+    /// [`Error::TooManyWatched`] where as many users are watched as may be.
     pub fn watch(self: &Arc<Self>, mut targets: Vec<WatchTarget>) -> Result<Watch, Error> {
         if !self.watches.admit(targets.len()) {
             self.metrics.rejections.too_many_requests.inc();
@@ -97,8 +100,10 @@ impl Engine {
             targets,
             renewed: HashMap::new(),
             catching_up: None,
-            changes: VecDeque::new(),
-            events: VecDeque::new(),
+            changes: Charged::new(Arc::clone(&self.watches)),
+            events: Charged::new(Arc::clone(&self.watches)),
+            target_due: false,
+            damaged: None,
             end: WatchEnd::Closed,
         })
     }
@@ -109,11 +114,12 @@ impl Watch {
     ///
     /// # Errors
     /// [`Error::SlowConsumer`] where the caller has not asked for long enough while much changed,
-    /// else that the store did not answer or a change could not be made durable. Whatever it is,
+    /// [`Error::TooManyWatchers`], else that the store did not answer or a change could not be made
+    /// durable; of a damaged row only when all other users are caught up. Whatever it is,
     /// the watch is over; another one goes on from the versions that were given out.
     pub async fn next(&mut self) -> Result<Event, Error> {
         loop {
-            if let Some(event) = self.events.pop_front() {
+            if let Some(event) = self.events.pop() {
                 self.engine.metrics.watch.count(event.cause);
                 return Ok(event);
             }
@@ -132,20 +138,31 @@ impl Watch {
         self.end = WatchEnd::Draining;
     }
 
-    /// Gets on with what comes first: the catch-up under way, then changes, so that users who are
-    /// caught up wait for one catch-up at most, then the next user.
+    /// Gets on with what comes first: the catch-up under way; then some changes and the next user
+    /// in turn, so that neither those who are caught up nor those who are not wait for all others.
     async fn turn(&mut self) -> Result<(), Error> {
         if let Some(catch_up) = &mut self.catching_up {
-            if catch_up.step(&self.engine, &mut self.events).await? {
-                self.catching_up = None;
+            match catch_up.step(&self.engine, &mut self.events).await {
+                Ok(true) => self.catching_up = None,
+                Ok(false) => {}
+                Err(error @ Error::Corrupt(_)) => {
+                    self.catching_up = None;
+                    self.damaged.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
             }
-        } else if let Some(change) = self.changes.pop_front() {
+        } else if let Some(change) = self.changes.pop() {
             self.give_out(change).await?;
-        } else if !self.take_changes()? {
-            match self.targets.pop() {
-                Some(target) => self.begin(target),
-                None => self.queue.filled().await,
-            }
+        } else if self.target_due && !self.targets.is_empty() {
+            self.begin_next()?;
+        } else if self.take_changes()? {
+            self.target_due = true;
+        } else if !self.targets.is_empty() {
+            self.begin_next()?;
+        } else if let Some(error) = self.damaged.take() {
+            return Err(error);
+        } else {
+            self.queue.filled().await;
         }
         Ok(())
     }
@@ -163,17 +180,25 @@ impl Watch {
         Ok(depth > 0)
     }
 
-    fn begin(&mut self, target: WatchTarget) {
+    fn begin_next(&mut self) -> Result<(), Error> {
+        self.target_due = false;
+        let Some(target) = self.targets.pop() else { return Ok(()) };
         let user = target.user;
         let now = self.engine.clock.now();
-        let upto = self.engine.cache.watch(user, Arc::clone(&self.watcher), &now);
+        // Counted first: whatever comes of it, its place is given back at the end.
         self.watched.push(user);
+        let upto = self.engine.cache.watch(user, Arc::clone(&self.watcher), &now);
+        let Some(upto) = upto else {
+            self.engine.metrics.rejections.too_many_requests.inc();
+            return Err(Error::TooManyWatchers);
+        };
         match target.from {
-            WatchFrom::Now => self.events.push_back(Event::caught_up(user, upto)),
+            WatchFrom::Now => self.events.push(Event::caught_up(user, upto)),
             WatchFrom::Version(since) => {
                 self.catching_up = Some(CatchUp::new(user, since, upto));
             }
         }
+        Ok(())
     }
 
     /// Shows a change once a crash cannot take it back (I8).
@@ -188,20 +213,17 @@ impl Watch {
             self.renew(user);
             return Ok(());
         }
-        self.events.push_back(Event::of(&change));
+        self.events.push(Event::of(&change));
         if cause == Cause::Resync {
             // Nothing is left of the user, so nothing follows but what changes from then on.
-            self.events.push_back(Event::caught_up(user, version));
+            self.events.push(Event::caught_up(user, version));
         }
         Ok(())
     }
 
     /// States of the user came with versions of their own: all are looked at anew.
     fn renew(&mut self, user: UserId) {
-        let now = self.engine.clock.now();
-        // Registered a second time first, so that no change falls in between.
-        let upto = self.engine.cache.watch(user, Arc::clone(&self.watcher), &now);
-        self.engine.cache.unwatch(user, &self.watcher);
+        let upto = self.engine.cache.told_upto(user);
         self.renewed.insert(user, upto);
         self.catching_up = Some(CatchUp::new(user, Version::ZERO, upto));
     }

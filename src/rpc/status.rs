@@ -105,7 +105,9 @@ impl From<Error> for Failure {
                 return Self::of_field(Reason::InvalidState, field, error.to_string());
             }
             Error::DirtyLimit => Reason::DirtyLimit,
-            Error::TooManyLoads | Error::TooManyWatched => Reason::TooManyRequests,
+            Error::TooManyLoads | Error::TooManyWatched | Error::TooManyWatchers => {
+                Reason::TooManyRequests
+            }
             Error::SlowConsumer => Reason::SlowConsumer,
             Error::Draining => Reason::Draining,
             Error::Corrupt(_) => Reason::StoreCorrupt,

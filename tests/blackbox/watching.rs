@@ -27,6 +27,8 @@ const USER: u64 = 7;
 const MIB: u64 = 1 << 20;
 /// What a server may grow by beside what waits: caches, journal and buffers of connections.
 const GROWTH_BYTES_MAX: f64 = (96 * MIB) as f64;
+/// What a stream that does not read has in its hands beside its queue, at most.
+const IN_HAND: f64 = 66.0;
 /// Bulk acks after which a watcher that does not read must have been ended.
 const ROUNDS_MAX: u64 = 2_000;
 
@@ -131,7 +133,7 @@ async fn scenario_32_who_stops_reading_harms_nobody_and_misses_nothing() {
     let (bytes, until) = (resident_bytes(&server), until());
     let (mut message, mut most) = (1, 0.0_f64);
     // What waits for it goes at once when it is too much.
-    while most < (QUEUE / 2) as f64 || waiting(&server) > 0.0 || Instant::now() < until {
+    while most < (QUEUE / 2) as f64 || waiting(&server) > IN_HAND || Instant::now() < until {
         assert!(message < ROUNDS_MAX || Instant::now() < until, "it is never ended");
         message += 1;
         bulk_ack(&mut writer, USER, CHANNELS, message).await;
@@ -146,7 +148,7 @@ async fn scenario_32_who_stops_reading_harms_nobody_and_misses_nothing() {
         assert!(growth < GROWTH_BYTES_MAX, "{growth} bytes more after {message} rounds");
     }
     println!("ended after {message} rounds of {CHANNELS} changes");
-    assert_eq!(waiting(&server), 0.0);
+    assert!(waiting(&server) <= IN_HAND);
     let states = listed(&mut writer, USER).await;
     assert_eq!(followed.states, states);
     let status = loop {
@@ -174,12 +176,14 @@ async fn scenario_32_who_stops_reading_harms_nobody_and_misses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn scenario_32_two_hundred_who_stop_share_one_bound() {
-    const STOPPED: usize = 200;
+async fn scenario_32_many_who_stop_share_one_bound() {
+    /// One user has no more watchers than 128.
+    const STOPPED: usize = 120;
     const CONNECTIONS: usize = 4;
     const USERS: u64 = 4;
-    const CHANNELS: u64 = 1_000;
-    const ROUNDS: u64 = 25;
+    // In one hold of the lock: fewer than what one of them may have when all have as much.
+    const CHANNELS: u64 = 100;
+    const ROUNDS: u64 = 250;
     let server = Server::with(&["--watch-memory", "4MiB"]);
     let mut writer = server.client().await;
     let targets: Vec<WatchTarget> = (1..=USERS).map(from_now).collect();
@@ -219,7 +223,7 @@ async fn scenario_32_two_hundred_who_stop_share_one_bound() {
     drop((stopped, fresh));
     until_none(&server, "readstates_watch_streams");
     until_none(&server, "readstates_watched_users");
-    assert_eq!(waiting(&server), 0.0);
+    until_none(&server, "readstates_watch_waiting_changes");
     let reasons = ["slow_consumer", "closed", "draining", "failed"];
     let all: f64 = reasons.iter().map(|reason| ended(&server, reason)).sum();
     assert_eq!(all, (STOPPED + 1) as f64);

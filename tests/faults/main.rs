@@ -17,6 +17,7 @@ mod rounds;
 mod scene;
 mod shutdown;
 mod small_journal;
+mod watching;
 mod whole;
 mod wire;
 mod write_back;

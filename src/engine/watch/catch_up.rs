@@ -1,8 +1,8 @@
 //! What changed of one user up to the moment from which the cache tells of changes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use super::Event;
+use super::{Event, charged::Charged};
 use crate::{
     engine::{
         Engine, Error,
@@ -15,8 +15,9 @@ use crate::{
 /// States that are held at a time. They come in the order of their versions, which no store keeps:
 /// of more than these the user is scanned again.
 const STATES_MAX: usize = 4_096;
-/// As many even where slow readers have taken all that may wait.
-const STATES_MIN: usize = 64;
+/// As many even where slow readers have taken nearly all that may wait: a user is not scanned more
+/// often than that makes necessary.
+const STATES_MIN: usize = 256;
 
 /// The catch-up of one user.
 pub(super) struct CatchUp {
@@ -47,8 +48,9 @@ impl CatchUp {
     pub async fn step(
         &mut self,
         engine: &Engine,
-        events: &mut VecDeque<Event>,
+        events: &mut Charged<Event>,
     ) -> Result<bool, Error> {
+        let _turn = engine.watches.catch_up().await;
         let states_max = engine.watches.share().clamp(STATES_MIN, STATES_MAX);
         let mut lowest = BTreeMap::new();
         let mut unflushed = None;
@@ -73,23 +75,23 @@ impl CatchUp {
         if sabotage::is(Fault::WatchUnordered) {
             lowest.sort_unstable_by_key(|(key, _)| *key);
         }
-        events.extend(lowest.into_iter().map(|(key, view)| Event::catch_up(key, view)));
+        lowest.into_iter().for_each(|(key, view)| events.push(Event::catch_up(key, view)));
         if !left_out {
-            events.push_back(Event::caught_up(self.user, self.upto));
+            events.push(Event::caught_up(self.user, self.upto));
         }
         Ok(!left_out)
     }
 
     /// Says what it is going to be at the first scan, and anew where a delta is not to be had any
     /// more at a later one: between two of them a reader may take its time, and tombstones expire.
-    fn choose(&mut self, is_delta: bool, events: &mut VecDeque<Event>) {
+    fn choose(&mut self, is_delta: bool, events: &mut Charged<Event>) {
         if self.kind == Kind::Full {
             return;
         }
         self.kind = if is_delta { Kind::Delta } else { Kind::Full };
         if !is_delta {
             self.after = Version::ZERO;
-            events.push_back(Event::resync(self.user));
+            events.push(Event::resync(self.user));
         }
     }
 

@@ -4,10 +4,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prometheus::IntGauge;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// One queue may take up to this part of what is left of the pool. So many slow readers leave each
 /// other less and less, and there is always some left for those who read.
 const SHARE_OF_FREE: usize = 4;
+
+/// Users that are caught up with at the same time: each takes memory before it is known how much.
+const CATCH_UPS_MAX: usize = 64;
 
 /// Bounds of all watches together, and what of them is taken.
 #[derive(Debug)]
@@ -19,13 +23,21 @@ pub struct Pool {
     // may pass the bound by as many changes as there are threads.
     users: AtomicUsize,
     waiting: IntGauge,
+    catch_ups: Semaphore,
 }
 
 impl Pool {
     /// For at most `users_max` watched users, `changes_max` waiting changes and, of them,
     /// `queue_max` of one watch; `waiting` counts them.
     pub fn new(users_max: usize, changes_max: usize, queue_max: usize, waiting: IntGauge) -> Self {
-        Self { users_max, changes_max, queue_max, users: AtomicUsize::new(0), waiting }
+        let (users, catch_ups) = (AtomicUsize::new(0), Semaphore::new(CATCH_UPS_MAX));
+        Self { users_max, changes_max, queue_max, users, waiting, catch_ups }
+    }
+
+    /// Waits for a turn to look at a user's states.
+    pub async fn catch_up(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.catch_ups.acquire().await.ok()
     }
 
     /// Takes places for as many users; whether there were so many.

@@ -8,14 +8,14 @@ use std::{collections::VecDeque, mem, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Pool;
+use super::{
+    Pool,
+    charged::{Charged, KEPT_CAPACITY},
+};
 use crate::{
     cache::{Change, Watcher},
     sabotage::{self, Fault},
 };
-
-/// An emptied queue that once was longer than this gives its memory back.
-const KEPT_CAPACITY: usize = 256;
 
 /// The watch did not take its changes out in time: some are missing from here on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ impl Queue {
         Self { pool, waiting: Mutex::default(), filled: Notify::new() }
     }
 
-    /// Moves up to `limit` changes to the end of `changes`; how many waited.
-    pub fn drain(&self, limit: usize, changes: &mut VecDeque<Change>) -> Result<usize, Overflow> {
+    /// Moves up to `limit` changes, with their places, to the end of `changes`; how many waited.
+    pub fn drain(&self, limit: usize, changes: &mut Charged<Change>) -> Result<usize, Overflow> {
         // Declared before the lock, so that its memory goes after it.
         let _emptied;
         let mut waiting = self.waiting.lock();
@@ -49,12 +49,10 @@ impl Queue {
         }
         let depth = waiting.changes.len();
         let taken = depth.min(limit);
-        changes.extend(waiting.changes.drain(..taken));
+        changes.adopt(waiting.changes.drain(..taken));
         if taken == depth && waiting.changes.capacity() > KEPT_CAPACITY {
             _emptied = mem::take(&mut waiting.changes);
         }
-        drop(waiting);
-        self.pool.give_back(taken);
         Ok(depth)
     }
 
@@ -71,17 +69,19 @@ impl Queue {
 }
 
 impl Watcher for Queue {
-    fn take(&self, change: Change) {
+    fn take(&self, change: Change) -> bool {
         let mut waiting = self.waiting.lock();
         if waiting.overflown {
-            return;
+            return false;
         }
         if waiting.changes.len() >= self.pool.share() {
             waiting.overflown = !sabotage::is(Fault::WatchSkips);
-            return;
+            return true;
         }
         waiting.changes.push_back(change);
         self.pool.take(1);
+        // Whoever takes changes out looks again before it waits: one call for all of them.
+        waiting.changes.len() == 1
     }
 
     fn wake(&self) {
@@ -125,12 +125,16 @@ mod tests {
     fn changes_come_out_in_their_order_and_give_their_places_back() {
         let pool = pool(1_000);
         let queue = Queue::new(Arc::clone(&pool));
-        (1..=5).for_each(|version| queue.take(change(version)));
-        let mut changes = VecDeque::new();
+        let calls: Vec<bool> = (1..=5).map(|version| queue.take(change(version))).collect();
+        assert_eq!(calls, [true, false, false, false, false], "one call for all");
+        let mut changes = Charged::new(Arc::clone(&pool));
         assert_eq!(queue.drain(3, &mut changes), Ok(5));
-        assert_eq!(pool.waiting(), 2);
         assert_eq!(queue.drain(3, &mut changes), Ok(2));
-        assert_eq!(changes, (1..=5).map(change).collect::<VecDeque<_>>());
+        assert_eq!(pool.waiting(), 5, "they are still in memory");
+        for version in 1..=5 {
+            assert_eq!(changes.pop(), Some(change(version)));
+            assert_eq!(pool.waiting(), 5 - version as usize);
+        }
         queue.take(change(6));
         drop(queue);
         assert_eq!(pool.waiting(), 0);
@@ -140,11 +144,12 @@ mod tests {
     fn an_overflow_is_final_and_keeps_nothing() {
         let pool = pool(2);
         let queue = Queue::new(Arc::clone(&pool));
-        (1..=3).for_each(|version| queue.take(change(version)));
+        let calls: Vec<bool> = (1..=3).map(|version| queue.take(change(version))).collect();
+        assert_eq!(calls, [true, false, true]);
         queue.wake();
         assert_eq!(pool.waiting(), 0);
         queue.take(change(4));
         assert_eq!(pool.waiting(), 0);
-        assert_eq!(queue.drain(1, &mut VecDeque::new()), Err(Overflow));
+        assert_eq!(queue.drain(1, &mut Charged::new(pool)), Err(Overflow));
     }
 }
