@@ -11,7 +11,7 @@ use crate::{
     cache::{Cache, Full},
     clock::Clock,
     flush::{Flusher, PassEnd, Scope},
-    journal::{Journal, Record, Recovery, WriterThread},
+    journal::{Heal, Journal, Record, Recovery, WriterThread},
     metrics::Metrics,
     model::{Sequence, Version},
     store::{CommitNumber, Store},
@@ -37,8 +37,12 @@ impl Past {
         let identity = store.identity().await?;
         let mut last = store.clock_ceiling().await?;
         if let Some(recovery) = &mut found {
-            recovery.check_store(identity)?;
+            let heal = recovery.check_store(identity)?;
             last = last.max(recovery.ceiling());
+            if heal != Heal::InStep {
+                // The journal brings states back, not what the store knew of deltas.
+                store.forget_before(last).await?;
+            }
         }
         let commits = found.as_ref().map_or_else(CommitNumber::default, Recovery::commits);
         Ok(Self { found, last, commits })

@@ -20,6 +20,7 @@ mod crew;
 mod disk_errors;
 mod follower;
 mod fs;
+mod healing;
 mod histories;
 mod kill;
 mod linearize;
