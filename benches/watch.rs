@@ -4,6 +4,17 @@
 //! `cargo bench --bench watch` (READSTATES_BENCH_WATCHES=10000, READSTATES_BENCH_SECONDS=5). The
 //! server is a process of its own, the clients are this one; both share the cores, so what a client
 //! spends on reading events is missing from the server.
+//!
+//! Last results: two shared virtual cores, other work beside it, 10,000 watches of 10 users each,
+//! 256 calls in flight over 20 connections, five rounds of 4 s:
+//!
+//! - an idle watch of 10 users takes 7.5 to 13.6 KB of the server, HTTP/2's stream included
+//! - acks of users whom nobody watches, beside the watches / without any: 1.14 (1.07-1.21); without
+//!   is measured first in each round, and the machine was busier then, so this says: no cost seen
+//! - acks of watched users / without any watch: 0.78 (0.69-0.85), the clients' reading included
+//! - from the call to the event, at the full rate of acks: p50 24 ms, p99 58 ms; a call itself takes
+//!   about 20 ms then, as 256 wait in line
+//! - 10,000 channels marked as read in 13 ms, taken back in 10 ms; 8 and 5 ms on a quieter machine
 
 #[path = "load/mod.rs"]
 mod load;
