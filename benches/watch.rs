@@ -9,8 +9,8 @@
 //! 256 calls in flight over 20 connections, five rounds of 4 s:
 //!
 //! - an idle watch of 10 users takes 7.5 to 13.6 KB of the server, HTTP/2's stream included
-//! - acks of users whom nobody watches, beside the watches / without any: 1.14 (1.07-1.21); without
-//!   is measured first in each round, and the machine was busier then, so this says: no cost seen
+//! - acks of users whom nobody watches, beside the watches / without any: 1.14 (1.07-1.21); that
+//!   without is measured first in each round, when the machine was busier: no cost is seen
 //! - acks of watched users / without any watch: 0.78 (0.69-0.85), the clients' reading included
 //! - from the call to the event, at the full rate of acks: p50 24 ms, p99 58 ms; a call itself takes
 //!   about 20 ms then, as 256 wait in line
