@@ -222,6 +222,12 @@ impl Cache {
         Ok((version, record))
     }
 
+    /// Makes the next version of the user be above `version`, which the store has of one of its
+    /// states.
+    pub fn seen(&self, user: UserId, version: Version) {
+        self.with(user, |shard, _| shard.book.last = shard.book.last.max(version));
+    }
+
     fn purge_deleted(&self, deletion: UserDeletion) {
         let mut after = None;
         loop {

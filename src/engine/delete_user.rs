@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     cache::Refusal,
-    model::{Sequence, UserId},
+    model::{Sequence, UserId, Version},
 };
 
 impl Engine {
@@ -19,7 +19,10 @@ impl Engine {
     /// # Errors
     /// That the store did not answer. Once the deletion has begun it is not given up.
     pub async fn delete_user(&self, user: UserId) -> Result<u32, Error> {
-        let deleted = self.count_states(user).await?;
+        let (deleted, newest) = self.count_states(user).await?;
+        // A deletion takes away what is older than itself: were a row newer, it would stay.
+        self.lift_ceiling(newest).await?;
+        self.cache.seen(user, newest);
         let record = self.begin_deletion(user).await?;
         if let Durability::Journal(journal) = &self.settings.durability {
             journal.reached(record).await?;
@@ -32,14 +35,17 @@ impl Engine {
         Ok(deleted)
     }
 
-    async fn count_states(&self, user: UserId) -> Result<u32, Error> {
+    /// The states, and the newest version of theirs, tombstones included.
+    async fn count_states(&self, user: UserId) -> Result<(u32, Version), Error> {
         let mut count = 0_u32;
+        let mut newest = Version::ZERO;
         let mut scan = UserScan::new(self, user, None, SCAN_STEP_ROWS);
         while let Some(step) = scan.step().await? {
             let states = step.rows.iter().filter(|(_, view)| view.exists()).count();
             count = count.saturating_add(u32::try_from(states).unwrap_or(u32::MAX));
+            newest = step.rows.iter().map(|(_, view)| view.version).fold(newest, Version::max);
         }
-        Ok(count)
+        Ok((count, newest))
     }
 
     async fn begin_deletion(&self, user: UserId) -> Result<Sequence, Error> {

@@ -20,12 +20,21 @@ pub enum Error {
         /// Counted from 0.
         place: usize,
     },
+    /// The version of a dump that is to be gone on with is newer than every version here.
+    #[error("the version is newer than any of this server: no dump of it was drawn there")]
+    UnknownLine,
     /// As many states as are allowed wait for the store.
     #[error("as many changed states as are allowed wait for the store")]
     DirtyLimit,
     /// As many loads as are allowed wait for the store.
     #[error("as many loads as are allowed wait for the store")]
     TooManyLoads,
+    /// As many batches of a dump as are allowed are being taken in.
+    #[error("as many batches of a dump as are allowed are being loaded")]
+    TooManyImports,
+    /// The server is being checked already.
+    #[error("the server is being checked already; one check at a time")]
+    VerifyUnderWay,
     /// As many users are watched as may be.
     #[error("as many users are watched as may be at once")]
     TooManyWatched,
@@ -63,9 +72,12 @@ impl Error {
             | Self::Mismatch(_)
             | Self::InvalidPageToken
             | Self::AheadOfClock { .. }
+            | Self::UnknownLine
             | Self::Corrupt(_) => false,
             Self::DirtyLimit
             | Self::TooManyLoads
+            | Self::TooManyImports
+            | Self::VerifyUnderWay
             | Self::TooManyWatched
             | Self::TooManyWatchers
             | Self::SlowConsumer

@@ -7,14 +7,17 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::{DIRTY_WAIT_MAX, Durability, Engine, Error, concluded};
+use super::{
+    DIRTY_WAIT_MAX, Durability, Engine, Error, concluded,
+    load::{LOAD_DEADLINE, late},
+};
 use crate::{
     cache::{ImportOutcome, Imported, KEYS_PER_HOLD_MAX, Refusal, Ticket},
     metrics::StoreOperation,
     model::{Key, ReadState, Sequence, UserId, Version},
-    store::StoreError,
+    store::{Pending, StoreError},
 };
 
 /// How far ahead of this server's clock a version may be. The source's clock may have been; but
@@ -22,6 +25,9 @@ use crate::{
 const AHEAD_MAX_US: u64 = 24 * 60 * 60 * 1_000_000;
 /// Users whose marks of deletion are read from the store at the same time.
 const CONCURRENT_MARKS: usize = 16;
+/// Batches that are taken in at the same time, beyond which callers are refused: what they have in
+/// memory, and ask of the store at once.
+pub(super) const IMPORTS_MAX: usize = 64;
 /// How often an import is begun anew because its key was touched meanwhile.
 const IMPORT_ATTEMPTS_MAX: usize = 64;
 
@@ -47,19 +53,36 @@ impl Engine {
     /// the same call again does the rest.
     ///
     /// # Errors
-    /// [`Error::AheadOfClock`] with nothing taken, or that it could not be done.
+    /// [`Error::AheadOfClock`] or [`Error::TooManyImports`] with nothing taken, or that it could
+    /// not be done.
     pub async fn import(
         self: &Arc<Self>,
         states: Vec<(Key, ReadState)>,
     ) -> Result<ImportCount, Error> {
-        // Detached: a caller that goes away leaves no ticket behind that nobody gives back.
+        if states.is_empty() {
+            // What was not taken is nothing that a delta could miss.
+            return Ok(ImportCount::default());
+        }
+        let turn = Arc::clone(&self.imports).try_acquire_owned();
+        let Ok(turn) = turn else {
+            self.metrics.rejections.too_many_requests.inc();
+            return Err(Error::TooManyImports);
+        };
+        // Detached: a caller that goes away leaves no ticket behind that nobody gives back. So it
+        // has its turn for as long as it takes, not for as long as somebody waits for it.
         let engine = Arc::clone(self);
-        let importing = tokio::spawn(async move { engine.import_all(&states).await });
+        let importing = tokio::spawn(async move {
+            let imported = engine.import_all(states).await;
+            drop(turn);
+            imported
+        });
         importing.await.unwrap_or(Err(Error::Draining))
     }
 
-    async fn import_all(&self, states: &[(Key, ReadState)]) -> Result<ImportCount, Error> {
-        self.lift_ceiling(states).await?;
+    async fn import_all(&self, states: Vec<(Key, ReadState)>) -> Result<ImportCount, Error> {
+        self.check_ahead(&states)?;
+        let newest = states.iter().map(|(_, state)| state.version()).max().unwrap_or_default();
+        self.lift_ceiling(newest).await?;
         let mut count = ImportCount::default();
         let mut record = None;
         let per_hold = KEYS_PER_HOLD_MAX.min(self.settings.durability.records_max());
@@ -70,6 +93,7 @@ impl Engine {
                 count.older += u32::from(!imported.taken);
             }
         }
+        drop(states);
         self.conclude_import(record).await?;
         Ok(count)
     }
@@ -80,28 +104,30 @@ impl Engine {
         }
         // Here, with each batch, and not in a last call that might never come.
         let version = self.cache.newest_version().next();
+        // Every shard goes on behind it, also one that has not come near the ceiling itself.
+        self.lift_ceiling(version).await?;
         self.cache.raise_versions(version);
-        Ok(self.store.forget_before(version).await?)
+        in_time(self.store.forget_before(version)).await
     }
 
-    /// Sees to it that versions after those that come can be given out, also after a restart.
-    async fn lift_ceiling(&self, states: &[(Key, ReadState)]) -> Result<(), Error> {
+    fn check_ahead(&self, states: &[(Key, ReadState)]) -> Result<(), Error> {
         let known = self.clock.wall_us().saturating_add(AHEAD_MAX_US);
         let ahead = |(_, state): &(Key, ReadState)| state.version().as_micros() > known;
-        if let Some(place) = states.iter().position(ahead) {
-            return Err(Error::AheadOfClock { place });
+        match states.iter().position(ahead) {
+            Some(place) => Err(Error::AheadOfClock { place }),
+            None => Ok(()),
         }
-        let newest = states.iter().map(|(_, state)| state.version()).max().unwrap_or_default();
-        if newest < self.clock.now().ceiling {
-            return Ok(());
-        }
+    }
+
+    /// Sees to it that versions after `newest` can be given out, also after a restart.
+    pub(super) async fn lift_ceiling(&self, newest: Version) -> Result<(), Error> {
         let Some(ceiling) = self.clock.wanted_ceiling(newest) else { return Ok(()) };
         match &self.settings.durability {
             Durability::Journal(journal) => {
                 journal.reached(journal.append_ceiling(ceiling)).await?;
             }
             Durability::Memory | Durability::Store => {
-                self.store.raise_clock_ceiling(ceiling).await?;
+                in_time(self.store.raise_clock_ceiling(ceiling)).await?;
             }
         }
         self.clock.raise_ceiling(ceiling);
@@ -229,4 +255,10 @@ impl Engine {
     fn abandon(&self, looked: impl Iterator<Item = Looked>) {
         looked.for_each(|looked| self.cache.abandon_load(looked.ticket));
     }
+}
+
+/// What the store says, within the time that a load may take.
+async fn in_time(pending: Pending<'_, ()>) -> Result<(), Error> {
+    let answer = timeout(LOAD_DEADLINE, pending).await;
+    Ok(answer.unwrap_or_else(|_| Err(late()))?)
 }

@@ -32,8 +32,12 @@ pub use verify::{Checked, Difference, DifferenceKind, Verify};
 pub use watch::{CHANGE_BYTES, Event, WATCHED_USER_BYTES, Watch, WatchFrom, WatchTarget};
 
 use breaker::Breaker;
+use import::IMPORTS_MAX;
 use load::Loader;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 use watch::Pool;
 
 use crate::{
@@ -74,6 +78,9 @@ pub struct Engine {
     loader: Loader,
     breaker: Arc<Breaker>,
     watches: Arc<Pool>,
+    /// Turns of those who load a dump, and of the one who checks the server.
+    imports: Arc<Semaphore>,
+    verifies: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     settings: EngineSettings,
 }
@@ -103,7 +110,21 @@ impl Engine {
             settings.waiting_changes_per_watch,
             metrics.watch.waiting.clone(),
         ));
-        Self { cache, store, clock, rounds, loader, breaker, watches, metrics, settings }
+        let imports = Arc::new(Semaphore::new(IMPORTS_MAX));
+        let verifies = Arc::new(Semaphore::new(1));
+        Self {
+            cache,
+            store,
+            clock,
+            rounds,
+            loader,
+            breaker,
+            watches,
+            imports,
+            verifies,
+            metrics,
+            settings,
+        }
     }
 
     /// Does an update on one state.

@@ -143,7 +143,7 @@ fn shared(disk: Arc<dyn Disk>, limits: Limits, books: Books, current: &Current) 
     Shared {
         disk,
         limits,
-        tail: Tail::new(last, limits.buffer_bytes()),
+        tail: Tail::new(last, books.ceiling, limits.buffer_bytes()),
         allowance: Allowance::new(limits.pending_bytes_max, space),
         durable: Durable::new(last),
         bell: Default::default(),

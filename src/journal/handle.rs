@@ -57,7 +57,8 @@ impl Journal {
         self.0.append(|bytes| put_deletion(bytes, user, version))
     }
 
-    /// Appends how far versions may rise. Needs no reservation: some room is kept for this.
+    /// Appends how far versions may rise: up to `ceiling`, or to the highest that this journal has
+    /// had while it is open, so that the last one is that of them all. Needs no reservation: some room is kept for this.
     pub fn append_ceiling(&self, ceiling: Version) -> Sequence {
         let sequence = self.0.append_ceiling(ceiling);
         self.0.nudge();

@@ -62,6 +62,11 @@ impl Shared {
         self.tail.append_ceiling(&self.allowance, ceiling)
     }
 
+    /// As [`Self::append_ceiling`], also where it is lower than those before.
+    pub fn append_last_ceiling(&self, ceiling: Version) -> Sequence {
+        self.tail.append_last_ceiling(&self.allowance, ceiling)
+    }
+
     /// Wakes the writer where something waits for it.
     pub fn nudge(&self) {
         if self.tail.last() > self.durable.now() {

@@ -52,18 +52,21 @@ pub(super) struct Tail {
 
 struct Open {
     group: Group,
+    /// The highest ceiling that was appended, or found when the journal was opened: the last one
+    /// counts at a start, so none lower may follow it while the journal is open.
+    ceiling: Version,
     /// Nothing was appended since the last seal.
     sealed: bool,
 }
 
 impl Tail {
-    /// The first record will follow `last`; `capacity` bytes are taken now, so that appending need
+    /// The first record will follow `last`, and no ceiling be below `ceiling`; `capacity` bytes are taken now, so that appending need
     /// not.
-    pub fn new(last: Sequence, capacity: usize) -> Self {
+    pub fn new(last: Sequence, ceiling: Version, capacity: usize) -> Self {
         let group = Group::new(Vec::with_capacity(capacity), last.next());
         Self {
             // What is there was made durable before, or is nothing.
-            open: Mutex::new(Open { group, sealed: true }),
+            open: Mutex::new(Open { group, ceiling, sealed: true }),
             last: AtomicU64::new(last.as_u64()),
         }
     }
@@ -73,11 +76,17 @@ impl Tail {
         self.open.lock().put(self, allowance, put)
     }
 
-    /// As [`Self::append`], for a ceiling.
+    /// As [`Self::append`], for a ceiling; the highest until now where `ceiling` is lower. Whoever
+    /// wants one computed it before, and others may have appended theirs in between.
     pub fn append_ceiling(&self, allowance: &Allowance, ceiling: Version) -> Sequence {
         let mut open = self.open.lock();
-        open.group.ceiling = Some(ceiling);
-        open.put(self, allowance, |bytes| put_ceiling(bytes, ceiling))
+        let ceiling = open.ceiling.max(ceiling);
+        open.put_ceiling(self, allowance, ceiling)
+    }
+
+    /// As [`Self::append_ceiling`], also where it is lower: for the end of the journal.
+    pub fn append_last_ceiling(&self, allowance: &Allowance, ceiling: Version) -> Sequence {
+        self.open.lock().put_ceiling(self, allowance, ceiling)
     }
 
     /// Appends a seal; none where nothing was appended since the last one.
@@ -123,6 +132,12 @@ impl Tail {
 }
 
 impl Open {
+    fn put_ceiling(&mut self, tail: &Tail, allowance: &Allowance, ceiling: Version) -> Sequence {
+        self.ceiling = self.ceiling.max(ceiling);
+        self.group.ceiling = Some(ceiling);
+        self.put(tail, allowance, |bytes| put_ceiling(bytes, ceiling))
+    }
+
     fn put(
         &mut self,
         tail: &Tail,
@@ -156,7 +171,7 @@ mod tests {
 
     fn tail(last: u64) -> (Tail, Allowance) {
         let space = Space { room_bytes: 0, spare: SpareState::Ready, low: false };
-        (Tail::new(Sequence::new(last), 100), Allowance::new(1_000, space))
+        (Tail::new(Sequence::new(last), Version::from_micros(3), 100), Allowance::new(1_000, space))
     }
 
     fn take(tail: &Tail, buffer: &mut Vec<u8>) -> Option<Group> {
@@ -210,5 +225,20 @@ mod tests {
         let group = take(&tail, &mut Vec::new()).expect("it has records");
         assert_eq!((group.records, group.seals), (4, 2));
         assert_eq!(group.ceiling, Some(Version::from_micros(5)));
+    }
+
+    #[test]
+    fn a_ceiling_is_not_below_one_before_it_but_at_the_end() {
+        let (tail, allowance) = tail(0);
+        let ceiling = || take(&tail, &mut Vec::new()).and_then(|group| group.ceiling);
+        // The tail was opened behind a ceiling of 3.
+        for (wanted, appended) in [(2, 3), (9, 9), (8, 9), (5, 9), (10, 10)] {
+            tail.append_ceiling(&allowance, Version::from_micros(wanted));
+            assert_eq!(ceiling(), Some(Version::from_micros(appended)));
+        }
+        tail.append_last_ceiling(&allowance, Version::from_micros(4));
+        assert_eq!(ceiling(), Some(Version::from_micros(4)));
+        tail.append_ceiling(&allowance, Version::from_micros(1));
+        assert_eq!(ceiling(), Some(Version::from_micros(10)), "whoever is late lowers nothing");
     }
 }

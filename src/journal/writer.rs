@@ -188,7 +188,7 @@ impl Writer {
     /// Where not everything became durable.
     pub fn close(mut self, ceiling: Option<Version>) -> Result<(), JournalError> {
         if let Some(ceiling) = ceiling {
-            self.shared.append_ceiling(ceiling);
+            self.shared.append_last_ceiling(ceiling);
         }
         loop {
             match self.seal() {

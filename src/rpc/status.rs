@@ -104,10 +104,15 @@ impl From<Error> for Failure {
                 let field = format!("states[{place}].version");
                 return Self::of_field(Reason::InvalidState, field, error.to_string());
             }
-            Error::DirtyLimit => Reason::DirtyLimit,
-            Error::TooManyLoads | Error::TooManyWatched | Error::TooManyWatchers => {
-                Reason::TooManyRequests
+            Error::UnknownLine => {
+                return Self::of_field(Reason::InvalidState, "version", error.to_string());
             }
+            Error::DirtyLimit => Reason::DirtyLimit,
+            Error::TooManyLoads
+            | Error::TooManyImports
+            | Error::VerifyUnderWay
+            | Error::TooManyWatched
+            | Error::TooManyWatchers => Reason::TooManyRequests,
             Error::SlowConsumer => Reason::SlowConsumer,
             Error::Draining => Reason::Draining,
             Error::Corrupt(_) => Reason::StoreCorrupt,

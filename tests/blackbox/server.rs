@@ -2,6 +2,7 @@
 //! signals.
 
 use std::{
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
@@ -27,11 +28,11 @@ pub struct Server {
     grpc: String,
     admin: String,
     running: Running,
-    home: Home,
+    pub home: Home,
 }
 
 /// What outlives a process: its data and its flags.
-struct Home {
+pub struct Home {
     directory: TempDir,
     flags: Vec<String>,
     /// Where to listen for gRPC; port 0 unless a client has to find the next process too.
@@ -46,6 +47,12 @@ pub struct Stopped {
     pub log: Vec<String>,
     grpc: String,
     home: Home,
+}
+
+impl Home {
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
 }
 
 impl Server {
@@ -141,7 +148,7 @@ impl Running {
     fn spawn(home: &Home) -> Self {
         let mut child = program(home.directory.path())
             .args(["--listen", &home.listen, "--admin-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(home.directory.path().join("data"))
+            .arg(home.data_dir())
             .args(&home.flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

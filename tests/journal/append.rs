@@ -93,6 +93,24 @@ fn a_journal_that_is_closed_says_so_and_ends_in_its_ceiling_and_a_seal() {
 }
 
 #[test]
+fn a_ceiling_appended_late_does_not_lower_that_of_the_journal() {
+    let (mut scene, disk) = Scene::new(TINY);
+    let mut highest = 0;
+    for (life, wanted) in [[500, 400, 450], [100, 300, 200], [501, 502, 7]].iter().enumerate() {
+        for micros in wanted {
+            scene.append(ceiling(*micros)).expect("room");
+            scene.drain();
+            highest = highest.max(*micros);
+        }
+        let truth = scene.kill();
+        let recovery = truth.check(&disk, "after a kill").expect("whole");
+        assert_eq!(recovery.ceiling(), Version::from_micros(highest), "in life {life}");
+        drop(recovery);
+        scene = Scene::begin(&disk, TINY, truth).expect("it goes on");
+    }
+}
+
+#[test]
 fn a_seal_is_written_once_behind_what_was_appended() {
     let (mut scene, _disk) = Scene::new(TINY);
     assert_eq!(scene.seal(), Step::Idle);

@@ -133,7 +133,7 @@ fn live(disk: &SimulatedDisk, truth: &mut Truth, rng: &mut StdRng) -> Result<(),
     let mut scene = Scene::begin(disk, options, truth.clone())?;
     let ended = act(&mut scene, rng);
     let closes = rng.random_bool(0.5);
-    let Scene { writer, truth: known, journal } = scene;
+    let Scene { writer, truth: known, journal, .. } = scene;
     *truth = known;
     ended?;
     if closes {

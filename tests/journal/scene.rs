@@ -8,7 +8,7 @@ use readstates::{
         Heal, Journal, JournalError, JournalOptions, Record, Recovery, Reservation, SimulatedDisk,
         Step, Writer,
     },
-    model::Sequence,
+    model::{Sequence, Version},
     store::CommitNumber,
     store::StoreIdentity,
 };
@@ -73,6 +73,8 @@ pub struct Scene {
     pub journal: Journal,
     pub writer: Writer,
     pub truth: Truth,
+    /// The highest one appended or found.
+    ceiling: Version,
 }
 
 impl Scene {
@@ -92,12 +94,13 @@ impl Scene {
         drop(truth.check(disk, "at the start")?);
         let mut recovery = Recovery::open(Arc::new(disk.clone()), options)?;
         recovery.check_store(truth.store())?;
+        let ceiling = recovery.ceiling();
         let (journal, writer) = recovery.begin()?;
         drop(recovery);
         truth.written.truncate(journal.last().as_u64() as usize);
         assert_eq!(journal.durable(), journal.last());
         truth.acknowledged = journal.last();
-        Ok(Self { journal, writer, truth })
+        Ok(Self { journal, writer, truth, ceiling })
     }
 
     pub fn reserve(&self, records: usize) -> Result<Reservation, JournalError> {
@@ -119,13 +122,18 @@ impl Scene {
     }
 
     /// As [`Self::append`], under a reservation that the caller holds.
-    pub fn append_reserved(&mut self, record: Record) -> Sequence {
+    pub fn append_reserved(&mut self, mut record: Record) -> Sequence {
         let sequence = match &record {
             Record::State { key, state } => self.journal.append_state(key, state),
             Record::UserDeletion { user, version } => self.journal.append_deletion(*user, *version),
             Record::Ceiling(ceiling) => self.journal.append_ceiling(*ceiling),
             Record::Seal => unreachable!("only the writer seals"),
         };
+        if let Record::Ceiling(ceiling) = &mut record {
+            // One never falls while the journal is open.
+            *ceiling = self.ceiling.max(*ceiling);
+            self.ceiling = *ceiling;
+        }
         self.truth.written.push((sequence, record));
         assert_eq!(sequence.as_u64(), self.truth.written.len() as u64);
         sequence

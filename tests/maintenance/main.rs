@@ -2,6 +2,7 @@
 //! what a load makes of it, and what a check finds.
 
 mod bad_files;
+mod ceilings;
 mod check;
 mod command;
 mod deltas;

@@ -6,7 +6,7 @@ use readstates::{
     journal::{
         Image, Journal, JournalError, JournalOptions, Record, Recovery, SimulatedDisk, Writer,
     },
-    model::{Sequence, Version},
+    model::{Sequence, UserId, Version},
 };
 use shuttle::future::block_on;
 
@@ -23,10 +23,14 @@ pub fn begin(disk: &SimulatedDisk, options: JournalOptions) -> (Journal, Writer)
     recovery.begin().expect("it begins")
 }
 
+fn user() -> UserId {
+    UserId::new(1).expect("not 0")
+}
+
 /// Appends a record that tells of `number`, under a reservation.
 pub fn append(journal: &Journal, number: u64) -> Result<Sequence, JournalError> {
     let _room = block_on(journal.reserve(1))?;
-    Ok(journal.append_ceiling(Version::from_micros(number)))
+    Ok(journal.append_deletion(user(), Version::from_micros(number)))
 }
 
 /// Appends, and waits until it is durable.
@@ -52,5 +56,6 @@ pub fn records(image: Image) -> Vec<(Sequence, Record)> {
 
 /// Whether the record of `number` is there, under that sequence.
 pub fn holds(records: &[(Sequence, Record)], sequence: Sequence, number: u64) -> bool {
-    records.contains(&(sequence, Record::Ceiling(Version::from_micros(number))))
+    let told = Record::UserDeletion { user: user(), version: Version::from_micros(number) };
+    records.contains(&(sequence, told))
 }
