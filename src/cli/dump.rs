@@ -54,8 +54,9 @@ pub async fn dump(args: DumpArgs) -> Result<Exit, Failure> {
         let what = "--json and --resume need a file: name one with --output";
         return Err(Failure::Usage(what.to_owned()));
     }
-    let (mut writer, request) = match begin(&args, to_stdout)? {
-        Begun::Here(writer, request) => (writer, request),
+    let (mut writer, request, created) = match begin(&args, to_stdout)? {
+        Begun::Created(writer) => (writer, DumpRequest::default(), !to_stdout),
+        Begun::GoesOn(writer, request) => (writer, request, false),
         Begun::Complete(kept) => {
             report(&args, kept.rows(), kept.version())?;
             return Ok(Exit::Done);
@@ -66,8 +67,8 @@ pub async fn dump(args: DumpArgs) -> Result<Exit, Failure> {
     bar.set_position(writer.rows());
     let copied = copy(&mut walk, &mut writer, &bar).await;
     bar.finish_and_clear();
-    if copied.is_err() && walk.version() == 0 && !to_stdout {
-        // There is nothing in it, and it would be in the way of the next try.
+    if copied.is_err() && walk.version() == 0 && created {
+        // It is this run's own, there is nothing in it, and it would be in the way of the next try.
         fs::remove_file(&args.output).ok();
     }
     // What came before an error is written too: it need not come again.
@@ -84,14 +85,15 @@ pub async fn dump(args: DumpArgs) -> Result<Exit, Failure> {
 }
 
 enum Begun {
-    Here(DumpWriter, DumpRequest),
+    Created(DumpWriter),
+    GoesOn(DumpWriter, DumpRequest),
     Complete(Kept),
 }
 
 fn begin(args: &DumpArgs, to_stdout: bool) -> Result<Begun, Failure> {
     let path = &args.output;
     if to_stdout {
-        return Ok(Begun::Here(DumpWriter::to_stdout(), DumpRequest::default()));
+        return Ok(Begun::Created(DumpWriter::to_stdout()));
     }
     if args.resume && path.exists() {
         let kept = Kept::of(path)?;
@@ -99,10 +101,10 @@ fn begin(args: &DumpArgs, to_stdout: bool) -> Result<Begun, Failure> {
             return Ok(Begun::Complete(kept));
         }
         let request = kept.request();
-        return Ok(Begun::Here(DumpWriter::go_on(path, kept)?, request));
+        return Ok(Begun::GoesOn(DumpWriter::go_on(path, kept)?, request));
     }
     match DumpWriter::create(path) {
-        Ok(writer) => Ok(Begun::Here(writer, DumpRequest::default())),
+        Ok(writer) => Ok(Begun::Created(writer)),
         Err(error) => Err(Failure::Usage(uncreated(path, &error))),
     }
 }

@@ -23,6 +23,19 @@ impl Engine {
         Ok(version)
     }
 
+    /// Takes up a dump that broke off, of the line `version`: as [`Self::cut`], every change made
+    /// before is in the store by the time this returns. That they were when the line was drawn says
+    /// nothing of a restart since, behind which they may be in memory again.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLine`] where no version here is as new; else as [`Self::cut`].
+    pub async fn go_on(&self, version: Version) -> Result<(), Error> {
+        if version > self.cache.newest_version() {
+            return Err(Error::UnknownLine);
+        }
+        self.flushed().await
+    }
+
     /// What the store has of the next keys above `after`, in order, tombstones included: fewer
     /// than [`DUMP_STEP_ROWS`] at the end.
     ///

@@ -41,8 +41,10 @@ impl Maintenance {
 struct Walk {
     engine: Arc<Engine>,
     lifecycle: Lifecycle,
-    /// The line, once it is drawn.
+    /// The line, once it is drawn; from the beginning where one is gone on with.
     version: Option<Version>,
+    /// What was changed before the line is in the store.
+    flushed: bool,
     after: Option<Key>,
     include_deleted: bool,
     ended: bool,
@@ -54,11 +56,15 @@ impl Walk {
         go_on(&self.lifecycle)?;
         let Some(version) = self.version else {
             let version = self.engine.cut().await.map_err(refused)?;
-            self.version = Some(version);
+            (self.version, self.flushed) = (Some(version), true);
             return Ok(Some(proto::DumpResponse { version: version.as_micros(), states: vec![] }));
         };
         if self.ended {
             return Ok(None);
+        }
+        if !self.flushed {
+            self.engine.go_on(version).await.map_err(refused)?;
+            self.flushed = true;
         }
         let rows = self.engine.stored_after(self.after).await.map_err(refused)?;
         self.ended = rows.len() < DUMP_STEP_ROWS;
@@ -91,6 +97,7 @@ impl MaintenanceService for Maintenance {
             version: (request.version != 0).then(|| Version::from_micros(request.version)),
             after: after.transpose().map_err(|failure| failure.within("after"))?,
             include_deleted: request.include_deleted,
+            flushed: false,
             ended: false,
         };
         let step = |mut walk: Walk| async { Ok(walk.step().await?.map(|answer| (answer, walk))) };

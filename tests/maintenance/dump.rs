@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, thread};
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use readstates::proto::{DeleteRequest, DeleteUserRequest, ReadStateType};
+use readstates::proto::{DeleteRequest, DeleteUserRequest, ListRequest, ReadStateType};
 use serde_json::Value;
 
 use crate::{
@@ -140,6 +140,67 @@ async fn a_server_that_restarts_holds_up_a_dump_and_no_more() {
     let found = desk.run(server.grpc(), &["verify", "--json", "a.ndjson"]).well();
     assert_eq!(found.count("equal"), desk.rows("a.ndjson").len() as u64);
     assert_eq!(found.count("equal"), 600);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_gone_on_with_has_what_a_restart_has_put_into_memory_again() {
+    let desk = Desk::new();
+    // What is in the journal comes to the store when it is due, or when somebody asks for it.
+    let server = Server::with(&["--flush-after", "1h"]);
+    fill(&mut server.client().await, 3, 4).await;
+    let server = server.kill().await.restart();
+    let request = ListRequest { user_id: 1, ..ListRequest::default() };
+    let listed = server.client().await.list(request).await.expect("it lists");
+    let version = listed.into_inner().version;
+    let cut = format!("{{\"readstates_dump\":1,\"version\":\"{version}\"}}\n");
+    fs::write(desk.path("a.ndjson"), cut).expect("it can be written");
+    desk.run(server.grpc(), &["dump", "--resume", "--output", "a.ndjson"]).well();
+    assert_eq!(desk.rows("a.ndjson").len(), 12);
+    let found = desk.run(server.grpc(), &["verify", "--json", "a.ndjson"]).well();
+    assert_eq!(found.count("equal"), 12);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_no_dump_is_left_alone_however_short_it_is() {
+    let desk = Desk::new();
+    let server = Server::with(&["--store", "memory"]);
+    fill(&mut server.client().await, 1, 1).await;
+    let packed = |text: &str| zstd::encode_all(text.as_bytes(), 3).expect("it is packed");
+    let newer = "{\"readstates_dump\":2,\"version\":\"7\"}\n";
+    for (name, bytes) in [
+        ("notes.txt", b"milk, bread\n".to_vec()),
+        ("notes", b"x".to_vec()),
+        ("brace.json", b"{\"rows\":".to_vec()),
+        ("line.ndjson", b"\n".to_vec()),
+        ("newer.ndjson", newer.into()),
+        ("text.ndjson.zst", b"milk".to_vec()),
+        ("packed.zst", packed("milk, bread\n")),
+        ("newer.ndjson.zst", packed(newer)),
+        ("packed.ndjson", packed("{\"readstates_dump\":1")),
+    ] {
+        fs::write(desk.path(name), &bytes).expect("it can be written");
+        for target in [server.grpc(), "127.0.0.1:1"] {
+            let words = ["dump", "--resume", "--retry-for", "0s", "--output", name];
+            let refused = desk.run(target, &words);
+            assert_eq!(refused.code, 1, "{name}: {}", refused.stderr);
+            assert_eq!(fs::read(desk.path(name)).expect("it is there"), bytes, "{name}");
+        }
+    }
+    // The beginning of a dump, or nothing, is gone on with; where nobody answers, it stays.
+    let whole = "{\"readstates_dump\":1,\"version\":\"7\"}";
+    for (name, bytes) in [
+        ("empty.ndjson", vec![]),
+        ("empty.ndjson.zst", vec![]),
+        ("cut.ndjson", whole[..30].into()),
+        ("cut.ndjson.zst", packed(whole)[..30].to_vec()),
+    ] {
+        fs::write(desk.path(name), &bytes).expect("it can be written");
+        let words = ["dump", "--resume", "--retry-for", "0s", "--output", name];
+        assert_eq!(desk.run("127.0.0.1:1", &words).code, 69, "{name}");
+        assert!(desk.path(name).exists(), "{name} was there before");
+        desk.run(server.grpc(), &words).well();
+        assert_eq!(desk.rows(name).len(), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -59,6 +59,22 @@ async fn a_batch_with_a_wrong_state_is_refused_by_its_place_and_nothing_is_taken
 }
 
 #[tokio::test]
+async fn a_dump_is_gone_on_with_only_where_its_line_may_have_been_drawn() {
+    let server = Server::with(&["--store", "memory"]);
+    let mut client = MaintenanceServiceClient::new(server.channel().await);
+    load(&mut client, vec![record(1, 5)]).await.expect("it is taken");
+    let mut first = async |version| {
+        let request = DumpRequest { version, ..DumpRequest::default() };
+        client.dump(request).await.expect("it begins").into_inner().message().await
+    };
+    let line = first(0).await.expect("it is drawn").expect("an answer").version;
+    let states = first(line).await.expect("it goes on").expect("an answer").states;
+    assert_eq!(states, [StateRecord { r#type: 1, ..record(1, 5) }]);
+    let refused = first(u64::MAX).await.map(|_| (0, 0));
+    assert_refused(refused, "INVALID_STATE", "version");
+}
+
+#[tokio::test]
 async fn versions_ahead_of_the_clock_are_taken_and_those_after_them_rise_over_restarts() {
     const HOUR_US: u64 = 3_600_000_000;
     let server = Server::start();

@@ -1,12 +1,12 @@
 //! What of a dump that broke off is whole: from there it is gone on with.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
+    fs::{self, File},
+    io::{self, BufRead, BufReader, ErrorKind, Read},
     path::Path,
 };
 
-use super::{LINE_BYTES_MAX, grammar::Grammar, is_packed};
+use super::{LINE_BYTES_MAX, grammar::Grammar, is_packed, line::HEADER_START};
 use crate::{
     cli::replay::InputError,
     proto::{DumpRequest, Key},
@@ -46,11 +46,13 @@ impl Kept {
             }
             kept = Self { bytes: bytes.passed, grammar };
         }
-        if kept.grammar.version == 0 && length > BEGINNING_BYTES_MAX {
-            let path = path.to_owned();
-            return Err(InputError::Malformed { path, line: 1, what });
+        if kept.grammar.version != 0 || is_beginning(path, length).map_err(unopened)? {
+            return Ok(kept);
         }
-        Ok(kept)
+        if what.is_empty() {
+            what = "this is no dump".to_owned();
+        }
+        Err(InputError::Malformed { path: path.to_owned(), line: 1, what })
     }
 
     /// Whether nothing is missing.
@@ -79,8 +81,33 @@ impl Kept {
     }
 }
 
-/// A file that does not begin as a dump, and is longer, is something else, and is left alone.
+/// The first line of a dump, and the frame that it is alone in, are not longer.
 const BEGINNING_BYTES_MAX: u64 = 128;
+/// How every frame begins.
+const FRAME_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+
+/// Whether a file of which nothing is kept is the cut beginning of a dump. Any other, however short,
+/// is somebody's: it is left alone.
+fn is_beginning(path: &Path, length: u64) -> io::Result<bool> {
+    if length > BEGINNING_BYTES_MAX {
+        return Ok(false);
+    }
+    let bytes = fs::read(path)?;
+    if !is_packed(path) {
+        return Ok(begins_first_line(&bytes));
+    }
+    let magic = bytes.len().min(FRAME_MAGIC.len());
+    let mut line = Vec::new();
+    let read = zstd::Decoder::with_buffer(&bytes[..])?.read_to_end(&mut line);
+    let cut = read.err().is_none_or(|error| error.kind() == ErrorKind::UnexpectedEof);
+    Ok(bytes[..magic] == FRAME_MAGIC[..magic] && cut && begins_first_line(&line))
+}
+
+/// Whether it is the first line of a dump up to some place before its end.
+fn begins_first_line(bytes: &[u8]) -> bool {
+    let same = bytes.len().min(HEADER_START.len());
+    bytes[..same] == HEADER_START[..same] && !bytes.contains(&b'\n')
+}
 
 fn one_line(bytes: &mut impl BufRead, grammar: &mut Grammar) -> Result<(), String> {
     let mut line = Vec::new();

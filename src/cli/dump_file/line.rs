@@ -22,6 +22,9 @@ pub struct Trailer {
     pub crc32c: String,
 }
 
+/// How a first line begins, whatever its format.
+pub const HEADER_START: &[u8] = b"{\"readstates_dump\":";
+
 /// How a last line begins, and no other.
 pub const TRAILER_START: &[u8] = b"{\"rows\":";
 
