@@ -3,6 +3,7 @@
 use std::{cell::Cell, time::Duration};
 
 use indicatif::ProgressBar;
+use tokio::time::timeout;
 use tonic::{Status, Streaming, transport::Channel};
 
 use super::{
@@ -19,7 +20,8 @@ use crate::proto::{
 /// The generated client of the other service over a plain connection.
 pub type MaintenanceClient = MaintenanceServiceClient<Channel>;
 
-/// Longest time until an answer begins. Drawing the line of a dump waits for a flush.
+/// Longest time until an answer begins, and until each part of it is there. Before the first one of
+/// a dump or a check is a flush.
 const CALL_DEADLINE: Duration = Duration::from_secs(120);
 /// States are in order of this.
 pub type Place = (u64, i32, u64);
@@ -32,6 +34,13 @@ pub fn maintenance(target: &Target) -> Result<MaintenanceClient, Failure> {
 /// Where a state is in the order.
 pub fn place(state: &StateRecord) -> Place {
     (state.user_id, state.r#type, state.channel_id)
+}
+
+/// An answer, or a part of one. The channel's own deadline ends with the headers, which come at
+/// once.
+pub async fn in_time<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let late = || Err(Status::deadline_exceeded(format!("no answer within {CALL_DEADLINE:?}")));
+    timeout(CALL_DEADLINE, answer).await.unwrap_or_else(|_| late())
 }
 
 impl From<CallError> for Failure {
@@ -74,7 +83,7 @@ impl Walk {
         loop {
             let answer = match &mut self.stream {
                 None => Ok(self.open().await?),
-                Some(stream) => stream.message().await,
+                Some(stream) => in_time(stream.message()).await,
             };
             match answer {
                 Ok(Some(answer)) => return self.take(answer).map(Some),
@@ -98,7 +107,7 @@ impl Walk {
             let (mut client, request) = (self.client.clone(), self.request);
             async move {
                 let mut stream = client.dump(request).await?.into_inner();
-                let first = stream.message().await?;
+                let first = in_time(stream.message()).await?;
                 Ok((stream, first))
             }
         };
@@ -133,5 +142,20 @@ impl Walk {
         let key = |(user_id, kind, channel_id)| Key { user_id, channel_id, r#type: kind };
         self.request.after = last.map(key);
         Ok(answer.states)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_never_comes_is_waited_for_no_longer_than_the_deadline() {
+        let late = in_time(std::future::pending::<Result<(), Status>>()).await;
+        let late = late.expect_err("it is late");
+        assert!(late.code() == Code::DeadlineExceeded && is_passing(&late), "{late:?}");
+        in_time(async { Ok(()) }).await.expect("it is there");
     }
 }

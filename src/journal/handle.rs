@@ -58,7 +58,8 @@ impl Journal {
     }
 
     /// Appends how far versions may rise: up to `ceiling`, or to the highest that this journal has
-    /// had while it is open, so that the last one is that of them all. Needs no reservation: some room is kept for this.
+    /// had while it is open, so that the last one is that of them all. Needs no reservation: some
+    /// room is kept for this.
     pub fn append_ceiling(&self, ceiling: Version) -> Sequence {
         let sequence = self.0.append_ceiling(ceiling);
         self.0.nudge();

@@ -60,8 +60,8 @@ struct Open {
 }
 
 impl Tail {
-    /// The first record will follow `last`, and no ceiling be below `ceiling`; `capacity` bytes are taken now, so that appending need
-    /// not.
+    /// The first record will follow `last`, no ceiling be below `ceiling`; `capacity` bytes are
+    /// taken now, so that appending need not.
     pub fn new(last: Sequence, ceiling: Version, capacity: usize) -> Self {
         let group = Group::new(Vec::with_capacity(capacity), last.next());
         Self {

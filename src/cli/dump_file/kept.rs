@@ -86,8 +86,8 @@ const BEGINNING_BYTES_MAX: u64 = 128;
 /// How every frame begins.
 const FRAME_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
-/// Whether a file of which nothing is kept is the cut beginning of a dump. Any other, however short,
-/// is somebody's: it is left alone.
+/// Whether a file of which nothing is kept is the cut beginning of a dump. Any other, however
+/// short, is somebody's: it is left alone.
 fn is_beginning(path: &Path, length: u64) -> io::Result<bool> {
     if length > BEGINNING_BYTES_MAX {
         return Ok(false);

@@ -16,7 +16,7 @@ use super::{
     output::{complain, say, say_json},
     progress::counter,
     target::Target,
-    walk::{Walk, maintenance},
+    walk::{Walk, in_time, maintenance},
 };
 use crate::proto::{Difference, DifferenceKind, DumpRequest, Key, VerifyRequest, VerifyResponse};
 
@@ -125,7 +125,7 @@ async fn check(
     let mut client = maintenance(&args.target)?;
     let mut answers = client.verify(VerifyRequest {}).await?.into_inner();
     let (mut end, mut first, mut count) = (VerifyResponse::default(), Vec::new(), 0);
-    while let Some(mut answer) = answers.message().await? {
+    while let Some(mut answer) = in_time(answers.message()).await? {
         count += answer.differences.len() as u64;
         first.append(&mut answer.differences);
         first.truncate(EXAMPLES_MAX);
