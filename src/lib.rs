@@ -32,12 +32,12 @@
 //!
 //! # Locks
 //!
-//! A shard's lock is held for one access or at most 256 keys, but by a check of the whole server,
-//! which copies a shard's keys; nobody awaits, does I/O or logs under it, and never are two shards
-//! locked at once. The lock of the journal's tail is taken under it, for a copy into room that was
-//! reserved before, never the other way round; so is that of the queue of a watch, which a change
-//! is put into in the order of versions. Whoever waits for such a queue is woken after the shard's
-//! lock is released. The loader's table of flights is never locked together with a shard.
+//! A shard's lock is held for one access or at most 256 keys; nobody awaits, does I/O or logs
+//! under it, and never are two shards locked at once. The lock of the journal's tail is taken
+//! under it, for a copy into room that was reserved before, never the other way round; so is that
+//! of the queue of a watch, which a change is put into in the order of versions. Whoever waits for
+//! such a queue is woken after the shard's lock is released. The loader's table of flights is
+//! never locked together with a shard.
 //!
 //! # Invariants
 //!

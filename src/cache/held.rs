@@ -1,7 +1,12 @@
 //! What is in memory, to be held against what the store has.
 
-use super::Cache;
+use super::{Cache, KEYS_PER_HOLD_MAX, SHARD_ENTRIES};
 use crate::model::{Key, ReadState};
+
+/// Places at either end of each of the two LRUs that are looked at in one hold.
+const PLACES_PER_HOLD: usize = KEYS_PER_HOLD_MAX / 4;
+/// Holds after which the ends meet in a shard of the size that is chosen by default.
+const STEPS_MAX: usize = (SHARD_ENTRIES / 2).div_ceil(PLACES_PER_HOLD);
 
 /// A state in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,17 +31,22 @@ impl Cache {
         })
     }
 
-    /// The keys of shard `index` in memory that the store has: to be asked for by somebody who
-    /// checks the server, as this alone looks at a whole shard in one hold. The LRUs have no order
-    /// in which a look could be resumed, and a shard is bounded: it is a walk over a list and a
-    /// copy of 24 bytes an entry.
-    pub fn clean_keys(&self, index: usize) -> Vec<Key> {
-        // Made outside the lock, and large enough for what a shard usually has.
-        let mut keys = Vec::with_capacity(self.sizing.entries.div_ceil(self.shards.len()));
-        self.with_index(index, |shard, _| {
-            let clean = shard.resident.iter().filter(|(_, state)| !state.holder_mark());
-            keys.extend(clean.map(|(key, _)| key));
+    /// The keys that the store has among the [`PLACES_PER_HOLD`] entries of shard `index` at `step`
+    /// places from either end of each LRU, in the order of use; `None` where all were looked at.
+    ///
+    /// An entry that is used meanwhile changes its place: it may be missed, or seen twice. To come
+    /// to a place is to pass all before it, so this goes no further than [`STEPS_MAX`]: that is all
+    /// of a shard, unless few shards were asked for.
+    pub fn clean_keys(&self, index: usize, step: usize) -> Option<Vec<Key>> {
+        // Made outside the lock.
+        let mut keys = Vec::with_capacity(KEYS_PER_HOLD_MAX);
+        let looked = self.with_index(index, |shard, _| {
+            shard.resident.at_step(step, PLACES_PER_HOLD, |key, state| {
+                if !state.holder_mark() {
+                    keys.push(key);
+                }
+            })
         });
-        keys
+        (looked && step < STEPS_MAX).then_some(keys)
     }
 }

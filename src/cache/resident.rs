@@ -85,9 +85,56 @@ impl Resident {
         self.other_kinds.pop_lru()
     }
 
+    /// Shows the `places` entries behind the first `step * places` from either end of each LRU;
+    /// whether there are as many in one of them.
+    pub fn at_step(
+        &self,
+        step: usize,
+        places: usize,
+        mut each: impl FnMut(Key, &ReadState),
+    ) -> bool {
+        let passed = step * places;
+        let channel = |((user, channel), state): (&ChannelKey, _)| {
+            each(Key::channel(*user, *channel), state);
+        };
+        from_ends(self.channels.iter(), passed, places).for_each(channel);
+        let other = |(key, state): (&Key, _)| each(*key, state);
+        from_ends(self.other_kinds.iter(), passed, places).for_each(other);
+        2 * passed < self.channels.len().max(self.other_kinds.len())
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (Key, &ReadState)> {
         let channels =
             self.channels.iter().map(|((user, channel), s)| (Key::channel(*user, *channel), s));
         channels.chain(self.other_kinds.iter().map(|(key, state)| (*key, state)))
+    }
+}
+
+/// The `places` entries behind the first `passed` from the one end, then from the other, each once.
+fn from_ends<I>(entries: I, passed: usize, places: usize) -> impl Iterator<Item = I::Item>
+where
+    I: DoubleEndedIterator + ExactSizeIterator + Clone,
+{
+    let left = entries.len().saturating_sub(2 * passed);
+    let front = left.min(places);
+    let back = (left - front).min(places);
+    let newest = entries.clone().skip(passed).take(front);
+    newest.chain(entries.rev().skip(passed).take(back))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_from_both_ends_show_every_entry_once() {
+        for count in [0, 1, 7, 8, 9, 15, 16, 17, 40] {
+            let entries: Vec<usize> = (0..count).collect();
+            let mut shown: Vec<usize> = (0..=count)
+                .flat_map(|step| from_ends(entries.iter().copied(), step * 4, 4))
+                .collect();
+            shown.sort_unstable();
+            assert_eq!(shown, entries);
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! `Verify`: counts every row anew, and holds what is in memory against what the store has, while
 //! both go on changing.
 
-use std::{sync::Arc, vec};
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{DUMP_STEP_ROWS, Engine, Error};
 use crate::{
     cache::{Held, KEYS_PER_HOLD_MAX},
     metrics::StoreOperation,
     model::{Key, ReadState, Version},
+    store::Pending,
 };
 
 /// How often a state is looked at that changes while it is.
@@ -57,6 +60,8 @@ pub struct Verify {
     engine: Arc<Engine>,
     place: Place,
     checked: Checked,
+    /// There is one check at a time: it reads all that there is.
+    _turn: OwnedSemaphorePermit,
 }
 
 enum Place {
@@ -64,8 +69,8 @@ enum Place {
     Dirty,
     /// Among the rows, above this key.
     Rows(Option<Key>),
-    /// Among what is in memory of this shard.
-    Shard(usize, vec::IntoIter<Key>),
+    /// Among what is in memory of this shard, at this step through it.
+    Shard(usize, usize),
     End,
 }
 
@@ -79,8 +84,15 @@ enum Verdict {
 
 impl Verify {
     /// A check that has what is dirty written first, as the flusher does it anyway.
-    pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, place: Place::Dirty, checked: Checked::default() }
+    ///
+    /// # Errors
+    /// [`Error::VerifyUnderWay`] while there is another.
+    pub fn new(engine: Arc<Engine>) -> Result<Self, Error> {
+        let Ok(turn) = Arc::clone(&engine.verifies).try_acquire_owned() else {
+            engine.metrics.rejections.too_many_requests.inc();
+            return Err(Error::VerifyUnderWay);
+        };
+        Ok(Self { engine, place: Place::Dirty, checked: Checked::default(), _turn: turn })
     }
 
     /// A bounded part of the check; `None` at its end.
@@ -95,7 +107,7 @@ impl Verify {
                 self.place = Place::Rows(None);
             }
             Place::Rows(after) => self.step_rows(after).await?,
-            Place::Shard(index, keys) => self.step_shard(index, keys).await?,
+            Place::Shard(index, step) => self.step_shard(index, step).await?,
             Place::End => return Ok(None),
         }
         Ok(Some(self.checked.clone()))
@@ -109,39 +121,70 @@ impl Verify {
             let difference = Difference { key: *key, kind, cached: Version::ZERO, stored };
             self.checked.differences.push(difference);
         }
+        for rows in rows.chunks(KEYS_PER_HOLD_MAX) {
+            self.check_held(rows).await?;
+        }
         let last = rows.last().filter(|_| rows.len() == DUMP_STEP_ROWS);
         self.place = match last {
             Some((key, _)) => Place::Rows(Some(*key)),
-            None => self.shard(0),
+            None => Place::Shard(0, 0),
         };
         Ok(())
     }
 
-    fn shard(&self, index: usize) -> Place {
-        if index < self.engine.cache.shards() {
-            Place::Shard(index, self.engine.cache.clean_keys(index).into_iter())
-        } else {
-            Place::End
+    /// Holds what is in memory of `rows` against them. A dirty state is newer than its row; it is
+    /// looked at closer only where it is not.
+    async fn check_held(&mut self, rows: &[(Key, ReadState)]) -> Result<(), Error> {
+        let mut doubtful = Vec::new();
+        for (key, row) in rows {
+            let Some(held) = self.engine.cache.held(key) else { continue };
+            self.checked.cached += 1;
+            let Held { state, dirty } = &held;
+            let newer = *dirty && state.version() > row.version();
+            let same = state.to_parts() == row.to_parts();
+            if !(adds_up(state) && (newer || same)) {
+                doubtful.push(*key);
+            }
         }
+        self.check(&doubtful).await
     }
 
-    async fn step_shard(
-        &mut self,
-        index: usize,
-        mut keys: vec::IntoIter<Key>,
-    ) -> Result<(), Error> {
-        let some: Vec<Key> = keys.by_ref().take(KEYS_PER_HOLD_MAX).collect();
-        self.checked.cached += some.len() as u64;
-        let verdicts = self.look(&some).await?;
-        for (key, verdict) in some.iter().zip(verdicts) {
+    /// Holds what is in memory of this part of a shard against the store. Where it has a row, the
+    /// rows were held against memory already, or it is newer than that.
+    async fn step_shard(&mut self, index: usize, step: usize) -> Result<(), Error> {
+        if index >= self.engine.cache.shards() {
+            return Ok(());
+        }
+        let Some(keys) = self.engine.cache.clean_keys(index, step) else {
+            self.place = Place::Shard(index + 1, 0);
+            return Ok(());
+        };
+        let rows = self.engine.ask(StoreOperation::LoadMany, self.load(&keys)).await?;
+        let lost = keys.into_iter().zip(rows).filter(|(_, row)| row.is_none());
+        let lost: Vec<Key> = lost.map(|(key, _)| key).collect();
+        self.checked.cached += lost.len() as u64;
+        self.check(&lost).await?;
+        self.place = Place::Shard(index, step + 1);
+        Ok(())
+    }
+
+    fn load(&self, keys: &[Key]) -> Pending<'_, Vec<Option<ReadState>>> {
+        self.engine.store.load_many(keys.to_vec())
+    }
+
+    /// Looks at `keys` until each is decided, or has changed too often.
+    async fn check(&mut self, keys: &[Key]) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let verdicts = self.look(keys).await?;
+        for (key, verdict) in keys.iter().zip(verdicts) {
             match self.decided(key, verdict).await? {
                 Verdict::Fine => {}
                 Verdict::Wrong(difference) => self.checked.differences.push(difference),
                 Verdict::Open => self.checked.undecided += 1,
             }
         }
-        let more = keys.len() > 0;
-        self.place = if more { Place::Shard(index, keys) } else { self.shard(index + 1) };
         Ok(())
     }
 
@@ -154,11 +197,9 @@ impl Verify {
     }
 
     async fn look(&self, keys: &[Key]) -> Result<Vec<Verdict>, Error> {
-        let Engine { cache, store, .. } = &*self.engine;
-        let held = || keys.iter().map(|key| cache.held(key)).collect::<Vec<_>>();
+        let held = || keys.iter().map(|key| self.engine.cache.held(key)).collect::<Vec<_>>();
         let before = held();
-        let rows = self.engine.ask(StoreOperation::LoadMany, store.load_many(keys.to_vec()));
-        let rows = rows.await?;
+        let rows = self.engine.ask(StoreOperation::LoadMany, self.load(keys)).await?;
         let looks = before.into_iter().zip(rows).zip(held()).zip(keys);
         let verdict = |(((before, row), after), key)| verdict(key, before, row, after);
         Ok(looks.map(verdict).collect())

@@ -115,7 +115,8 @@ impl MaintenanceService for Maintenance {
     type VerifyStream = Answers<proto::VerifyResponse>;
 
     async fn verify(&self, _: Request<proto::VerifyRequest>) -> Answer<Self::VerifyStream> {
-        let check = (Verify::new(Arc::clone(&self.engine)), self.lifecycle.clone());
+        let check = Verify::new(Arc::clone(&self.engine)).map_err(refused)?;
+        let check = (check, self.lifecycle.clone());
         let step = |(mut check, lifecycle): (Verify, Lifecycle)| async {
             go_on(&lifecycle)?;
             let checked = check.step().await.map_err(refused)?;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use readstates::{
-    cache::{Access, Cache, ImportOutcome, Imported, Refusal, Void},
+    cache::{Access, Cache, ImportOutcome, Imported, KEYS_PER_HOLD_MAX, Refusal, Void},
     clock::Now,
     model::{Key, MessageId, Operation, ReadState, Version},
 };
@@ -150,10 +150,11 @@ fn what_is_held_is_told_without_a_trace_in_the_order() {
     scene.done(key(1, 1), &ack(10));
     let held = scene.cache.held(&key(1, 1)).expect("it is in memory");
     assert!(held.dirty && held.state.last_acked_id() == 10 && !held.state.holder_mark());
-    assert_eq!(scene.cache.clean_keys(0), []);
+    assert_eq!(scene.cache.clean_keys(0, 0), Some(vec![]));
     scene.flush();
     assert!(!scene.cache.held(&key(1, 1)).expect("it is in memory").dirty);
-    assert_eq!(scene.cache.clean_keys(0), [key(1, 1)]);
+    assert_eq!(scene.cache.clean_keys(0, 0), Some(vec![key(1, 1)]));
+    assert_eq!(scene.cache.clean_keys(0, 1), None);
     scene.displace(6);
     scene.cache.held(&key(1, 1));
     scene.displace(1);
@@ -161,6 +162,25 @@ fn what_is_held_is_told_without_a_trace_in_the_order() {
     scene.done(key(1, 2), &ack(10));
     scene.delete_user(1).expect("it is deleted");
     assert_eq!(scene.cache.held(&key(1, 2)), None);
+}
+
+#[test]
+fn clean_keys_are_told_in_bounded_steps_and_all_of_them() {
+    let mut scene = Scene::new(4_000, 4_000);
+    let mut all: Vec<Key> = (1..=1_000).map(|channel| key(1, channel)).collect();
+    for key in &all {
+        scene.done(*key, &ack(10));
+    }
+    while scene.cache.dirty() > 0 {
+        scene.flush();
+    }
+    let steps = (0..).map_while(|step| scene.cache.clean_keys(0, step));
+    let steps: Vec<Vec<Key>> = steps.collect();
+    assert!(steps.iter().all(|keys| keys.len() <= KEYS_PER_HOLD_MAX));
+    let mut told: Vec<Key> = steps.into_iter().flatten().collect();
+    told.sort_unstable();
+    all.sort_unstable();
+    assert!(told == all, "{} of {}", told.len(), all.len());
 }
 
 #[test]

@@ -2,9 +2,14 @@
 
 use readstates::{
     model::Version,
-    proto::{AckRequest, read_states_service_client::ReadStatesServiceClient},
-    store::Store as _,
+    proto::{
+        AckRequest, VerifyRequest, maintenance_service_client::MaintenanceServiceClient,
+        read_states_service_client::ReadStatesServiceClient,
+    },
+    store::{Call, Moment, Store as _},
 };
+use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::{
     command::Desk,
@@ -62,4 +67,32 @@ async fn what_was_planted_behind_the_caches_back_is_found() {
     desk.run(&target, &["verify"]).well();
     drop(client);
     ground.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_check_at_a_time() {
+    let ground = Ground::new().await;
+    ground.plant(key(1, 1), state(10, Version::from_micros(5))).await;
+    let url = format!("http://{}", ground.address);
+    let mut client = MaintenanceServiceClient::connect(url).await.expect("it answers");
+    let gate = ground.faults.hold_next(Call::Scan, Moment::Before);
+    let mut first = client.verify(VerifyRequest {}).await.expect("it begins").into_inner();
+    ground.faults.until(|tally| tally.held(Call::Scan) == 1).await;
+    let refused = client.verify(VerifyRequest {}).await.expect_err("there is one");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let reason = refused.get_details_error_info().expect("a reason").reason;
+    assert_eq!(reason, "TOO_MANY_REQUESTS");
+    gate.open();
+    let mut rows = 0;
+    while let Some(answer) = first.message().await.expect("it goes on") {
+        rows = answer.rows;
+    }
+    assert_eq!(rows, 1);
+    desk_verifies(&ground.address.to_string());
+    drop((client, first));
+    ground.stop().await;
+}
+
+fn desk_verifies(target: &str) {
+    Desk::new().run(target, &["verify"]).well();
 }
