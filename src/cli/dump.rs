@@ -36,6 +36,9 @@ pub struct DumpArgs {
     /// Go on with a file that broke off, or write a new one if there is none
     #[arg(long)]
     resume: bool,
+    /// Leave out states whose rows are damaged, and tell each; without this the first one ends it
+    #[arg(long)]
+    skip_damaged: bool,
     /// How long to go on trying while the server is away
     #[arg(long, value_name = "DURATION", default_value = "60s",
         value_parser = humantime::parse_duration)]
@@ -58,10 +61,11 @@ pub async fn dump(args: DumpArgs) -> Result<Exit, Failure> {
         Begun::Created(writer) => (writer, DumpRequest::default(), !to_stdout),
         Begun::GoesOn(writer, request) => (writer, request, false),
         Begun::Complete(kept) => {
-            report(&args, kept.rows(), kept.version())?;
+            report(&args, kept.rows(), 0, kept.version())?;
             return Ok(Exit::Done);
         }
     };
+    let request = DumpRequest { skip_damaged: args.skip_damaged, ..request };
     let bar = counter("states");
     let mut walk = Walk::new(maintenance(&args.target)?, args.retry_for, request, bar.clone());
     bar.set_position(writer.rows());
@@ -79,7 +83,7 @@ pub async fn dump(args: DumpArgs) -> Result<Exit, Failure> {
     if to_stdout {
         complain(&text(rows, walk.version()));
     } else {
-        report(&args, rows, walk.version())?;
+        report(&args, rows, walk.skipped(), walk.version())?;
     }
     Ok(Exit::Done)
 }
@@ -130,11 +134,12 @@ async fn copy(walk: &mut Walk, writer: &mut DumpWriter, bar: &ProgressBar) -> Re
     Ok(())
 }
 
-fn report(args: &DumpArgs, rows: u64, version: u64) -> Result<(), Failure> {
+fn report(args: &DumpArgs, rows: u64, skipped: u64, version: u64) -> Result<(), Failure> {
     if args.json {
         return say_json(&json!({
             "file": args.output,
             "rows": rows.to_string(),
+            "skipped": skipped.to_string(),
             "version": version.to_string(),
         }));
     }

@@ -8,6 +8,7 @@ use tonic::{Status, Streaming, transport::Channel};
 
 use super::{
     failure::{Failure, describe},
+    kind,
     output::complain,
     retry::{CallError, is_passing, persist},
     target::Target,
@@ -29,6 +30,12 @@ pub type Place = (u64, i32, u64);
 /// Connects to the server when it is first called.
 pub fn maintenance(target: &Target) -> Result<MaintenanceClient, Failure> {
     Ok(MaintenanceClient::new(target.connect_lazily(CALL_DEADLINE)?))
+}
+
+/// A key, to be read.
+pub fn key_text(key: &Key) -> String {
+    let kind = kind::name(key.r#type());
+    format!("user {}, {kind} {}", key.user_id, key.channel_id)
 }
 
 /// Where a state is in the order.
@@ -58,6 +65,8 @@ pub struct Walk {
     request: DumpRequest,
     stream: Option<Streaming<DumpResponse>>,
     bar: ProgressBar,
+    /// States that were skipped, as their rows are damaged.
+    skipped: u64,
     /// The first failure that is tried again is told.
     told: Cell<bool>,
 }
@@ -70,12 +79,17 @@ impl Walk {
         request: DumpRequest,
         bar: ProgressBar,
     ) -> Self {
-        Self { client, retry_for, request, stream: None, bar, told: Cell::new(false) }
+        Self { client, retry_for, request, stream: None, bar, skipped: 0, told: Cell::new(false) }
     }
 
     /// The version of the line that the dump was drawn at, once the first answer is there.
     pub fn version(&self) -> u64 {
         self.request.version
+    }
+
+    /// States that were left out so far, as their rows are damaged. Each was told.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
     }
 
     /// Some more states, or none for now; `None` after the last.
@@ -138,6 +152,12 @@ impl Walk {
                 return contract("repeats or misplaces a state");
             }
             last = Some(place(state));
+        }
+        for key in &answer.damaged {
+            let text = format!("readstates: skipped {}: its row is damaged", key_text(key));
+            self.bar.suspend(|| complain(&text));
+            self.skipped += 1;
+            last = last.max(Some((key.user_id, key.r#type, key.channel_id)));
         }
         let key = |(user_id, kind, channel_id)| Key { user_id, channel_id, r#type: kind };
         self.request.after = last.map(key);

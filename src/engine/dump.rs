@@ -4,6 +4,7 @@ use super::{Engine, Error};
 use crate::{
     metrics::StoreOperation,
     model::{Key, ReadState, Version},
+    store::Scanned,
 };
 
 /// Rows read from the store in one step of a dump.
@@ -36,14 +37,33 @@ impl Engine {
         self.flushed().await
     }
 
-    /// What the store has of the next keys above `after`, in order, tombstones included: fewer
-    /// than [`DUMP_STEP_ROWS`] at the end.
+    /// What the store has of the next [`DUMP_STEP_ROWS`] keys above `after`, in order, tombstones
+    /// included.
     ///
     /// # Errors
-    /// That the store did not answer, or has a damaged row.
-    pub async fn stored_after(&self, after: Option<Key>) -> Result<Vec<(Key, ReadState)>, Error> {
-        let scan = self.store.scan(after, DUMP_STEP_ROWS);
-        let rows = self.ask(StoreOperation::Scan, scan).await?;
-        Ok(rows.into_iter().map(|row| (row.key, row.state)).collect())
+    /// That the store did not answer.
+    pub async fn stored_after(&self, after: Option<Key>) -> Result<Stored, Error> {
+        let scan = self.store.scan_past_damage(after, DUMP_STEP_ROWS);
+        let Scanned { rows, damaged } = self.ask(StoreOperation::Scan, scan).await?;
+        let last = rows.last().map(|row| row.key).max(damaged.last().map(|(key, _)| *key));
+        Ok(Stored {
+            is_end: rows.len() + damaged.len() < DUMP_STEP_ROWS,
+            last: last.or(after),
+            rows: rows.into_iter().map(|row| (row.key, row.state)).collect(),
+            damaged: damaged.into_iter().map(|(key, damage)| (key, damage.into())).collect(),
+        })
     }
+}
+
+/// A step through all rows.
+#[derive(Debug)]
+pub struct Stored {
+    /// In key order.
+    pub rows: Vec<(Key, ReadState)>,
+    /// The keys of rows between them that are damaged, in order, with an error that says how.
+    pub damaged: Vec<(Key, Error)>,
+    /// The next step begins behind this.
+    pub last: Option<Key>,
+    /// Whether there is no next step.
+    pub is_end: bool,
 }

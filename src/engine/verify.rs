@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{DUMP_STEP_ROWS, Engine, Error};
+use super::{Engine, Error, Stored};
 use crate::{
     cache::{Held, KEYS_PER_HOLD_MAX},
     metrics::StoreOperation,
     model::{Key, ReadState, Version},
-    store::Pending,
 };
 
 /// How often a state is looked at that changes while it is.
@@ -27,6 +26,8 @@ pub enum DifferenceKind {
     RowDiffers,
     /// Dirty in memory, and newer in the store.
     RowNewer,
+    /// In the store, and not to be read.
+    RowDamaged,
 }
 
 /// One state that is not as it should be.
@@ -98,7 +99,7 @@ impl Verify {
     /// A bounded part of the check; `None` at its end.
     ///
     /// # Errors
-    /// That the store did not answer, did not take what is dirty, or has a damaged row.
+    /// That the store did not answer, or did not take what is dirty.
     pub async fn step(&mut self) -> Result<Option<Checked>, Error> {
         self.checked.differences.clear();
         match std::mem::replace(&mut self.place, Place::End) {
@@ -114,21 +115,24 @@ impl Verify {
     }
 
     async fn step_rows(&mut self, after: Option<Key>) -> Result<(), Error> {
-        let rows = self.engine.stored_after(after).await?;
-        self.checked.rows += rows.len() as u64;
+        let Stored { rows, damaged, last, is_end } = self.engine.stored_after(after).await?;
+        self.checked.rows += (rows.len() + damaged.len()) as u64;
         for (key, state) in rows.iter().filter(|(_, state)| !adds_up(state)) {
             let (kind, stored) = (DifferenceKind::Invalid, state.version());
             let difference = Difference { key: *key, kind, cached: Version::ZERO, stored };
             self.checked.differences.push(difference);
         }
+        for (key, _) in damaged {
+            let held = self.engine.cache.held(&key);
+            let cached = held.map_or(Version::ZERO, |held| held.state.version());
+            let kind = DifferenceKind::RowDamaged;
+            let difference = Difference { key, kind, cached, stored: Version::ZERO };
+            self.checked.differences.push(difference);
+        }
         for rows in rows.chunks(KEYS_PER_HOLD_MAX) {
             self.check_held(rows).await?;
         }
-        let last = rows.last().filter(|_| rows.len() == DUMP_STEP_ROWS);
-        self.place = match last {
-            Some((key, _)) => Place::Rows(Some(*key)),
-            None => Place::Shard(0, 0),
-        };
+        self.place = if is_end { Place::Shard(0, 0) } else { Place::Rows(last) };
         Ok(())
     }
 
@@ -159,8 +163,8 @@ impl Verify {
             self.place = Place::Shard(index + 1, 0);
             return Ok(());
         };
-        let rows = self.engine.ask(StoreOperation::LoadMany, self.load(&keys)).await?;
-        let lost = keys.into_iter().zip(rows).filter(|(_, row)| row.is_none());
+        let rows = self.load(&keys).await?;
+        let lost = keys.into_iter().zip(rows).filter(|(_, row)| matches!(row, Some(None)));
         let lost: Vec<Key> = lost.map(|(key, _)| key).collect();
         self.checked.cached += lost.len() as u64;
         self.check(&lost).await?;
@@ -168,8 +172,26 @@ impl Verify {
         Ok(())
     }
 
-    fn load(&self, keys: &[Key]) -> Pending<'_, Vec<Option<ReadState>>> {
-        self.engine.store.load_many(keys.to_vec())
+    /// What the store has of each; nothing is said of a damaged row, which the scan has told of.
+    async fn load(&self, keys: &[Key]) -> Result<Vec<Option<Option<ReadState>>>, Error> {
+        let rows = |keys: &[Key]| {
+            let rows = self.engine.store.load_many(keys.to_vec());
+            self.engine.ask(StoreOperation::LoadMany, rows)
+        };
+        match rows(keys).await {
+            Ok(rows) => return Ok(rows.into_iter().map(Some).collect()),
+            Err(Error::Corrupt(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let mut each = Vec::with_capacity(keys.len());
+        for key in keys {
+            each.push(match rows(&[*key]).await {
+                Ok(mut rows) => rows.pop(),
+                Err(Error::Corrupt(_)) => None,
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(each)
     }
 
     /// Looks at `keys` until each is decided, or has changed too often.
@@ -199,9 +221,12 @@ impl Verify {
     async fn look(&self, keys: &[Key]) -> Result<Vec<Verdict>, Error> {
         let held = || keys.iter().map(|key| self.engine.cache.held(key)).collect::<Vec<_>>();
         let before = held();
-        let rows = self.engine.ask(StoreOperation::LoadMany, self.load(keys)).await?;
+        let rows = self.load(keys).await?;
         let looks = before.into_iter().zip(rows).zip(held()).zip(keys);
-        let verdict = |(((before, row), after), key)| verdict(key, before, row, after);
+        let verdict = |(((before, row), after), key)| match row {
+            Some(row) => verdict(key, before, row, after),
+            None => Verdict::Fine,
+        };
         Ok(looks.map(verdict).collect())
     }
 }

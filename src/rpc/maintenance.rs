@@ -6,14 +6,14 @@ use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status};
 
 use super::{
-    decode,
+    decode, encode,
     limits::{Limits, check_items},
     reason::Reason,
     record,
     status::{Failure, refused},
 };
 use crate::{
-    engine::{DUMP_STEP_ROWS, Engine, Verify},
+    engine::{Engine, Stored, Verify},
     lifecycle::Lifecycle,
     model::{Key, Version},
     proto::{self, maintenance_service_server::MaintenanceService},
@@ -47,6 +47,7 @@ struct Walk {
     flushed: bool,
     after: Option<Key>,
     include_deleted: bool,
+    skip_damaged: bool,
     ended: bool,
 }
 
@@ -57,7 +58,8 @@ impl Walk {
         let Some(version) = self.version else {
             let version = self.engine.cut().await.map_err(refused)?;
             (self.version, self.flushed) = (Some(version), true);
-            return Ok(Some(proto::DumpResponse { version: version.as_micros(), states: vec![] }));
+            let version = version.as_micros();
+            return Ok(Some(proto::DumpResponse { version, ..proto::DumpResponse::default() }));
         };
         if self.ended {
             return Ok(None);
@@ -66,12 +68,21 @@ impl Walk {
             self.engine.go_on(version).await.map_err(refused)?;
             self.flushed = true;
         }
-        let rows = self.engine.stored_after(self.after).await.map_err(refused)?;
-        self.ended = rows.len() < DUMP_STEP_ROWS;
-        self.after = rows.last().map(|(key, _)| *key).or(self.after);
+        let stored = self.engine.stored_after(self.after).await.map_err(refused)?;
+        let Stored { mut rows, mut damaged, last, is_end } = stored;
+        (self.after, self.ended) = (last, is_end);
+        if !self.skip_damaged && !damaged.is_empty() {
+            // What is in front of it goes first; it is come upon again.
+            let (key, damage) = damaged.swap_remove(0);
+            rows.retain(|(before, _)| *before < key);
+            let Some((last, _)) = rows.last() else { return Err(refused(damage)) };
+            (self.after, self.ended) = (Some(*last), false);
+            damaged.clear();
+        }
         let shown = rows.iter().filter(|(_, state)| self.include_deleted || !state.is_deleted());
         let states = shown.map(|(key, state)| record::encode(key, state)).collect();
-        Ok(Some(proto::DumpResponse { version: version.as_micros(), states }))
+        let damaged = damaged.iter().map(|(key, _)| encode::key(key)).collect();
+        Ok(Some(proto::DumpResponse { version: version.as_micros(), states, damaged }))
     }
 }
 
@@ -97,6 +108,7 @@ impl MaintenanceService for Maintenance {
             version: (request.version != 0).then(|| Version::from_micros(request.version)),
             after: after.transpose().map_err(|failure| failure.within("after"))?,
             include_deleted: request.include_deleted,
+            skip_damaged: request.skip_damaged,
             flushed: false,
             ended: false,
         };

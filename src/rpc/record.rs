@@ -91,6 +91,7 @@ fn difference(difference: &Difference) -> proto::Difference {
         DifferenceKind::RowMissing => proto::DifferenceKind::RowMissing,
         DifferenceKind::RowDiffers => proto::DifferenceKind::RowDiffers,
         DifferenceKind::RowNewer => proto::DifferenceKind::RowNewer,
+        DifferenceKind::RowDamaged => proto::DifferenceKind::RowDamaged,
     };
     proto::Difference {
         key: Some(super::encode::key(&difference.key)),

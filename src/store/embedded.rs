@@ -27,7 +27,8 @@ use tokio::sync::watch;
 use crate::model::{Key, ReadState, UserId, Version};
 
 use super::{
-    Batch, CommitNumber, CommitReport, Pending, Row, Store, StoreError, StoreIdentity, UserPage,
+    Batch, CommitNumber, CommitReport, Pending, Row, Scanned, Store, StoreError, StoreIdentity,
+    UserPage,
 };
 pub use options::EmbeddedOptions;
 use queue::Queue;
@@ -103,6 +104,10 @@ impl Store for EmbeddedStore {
 
     fn scan(&self, after: Option<Key>, limit: usize) -> Pending<'_, Vec<Row>> {
         self.reads.ask(move |reader| reader.scan(after, limit))
+    }
+
+    fn scan_past_damage(&self, after: Option<Key>, limit: usize) -> Pending<'_, Scanned> {
+        self.reads.ask(move |reader| reader.scan_past_damage(after, limit))
     }
 
     fn expire(&self, before: Version, limit: usize) -> Pending<'_, usize> {

@@ -10,7 +10,8 @@ use std::{future::Future, sync::Arc};
 use crate::model::{Key, ReadState, UserId, Version};
 
 use super::{
-    Batch, CommitNumber, CommitReport, Pending, Row, Store, StoreError, StoreIdentity, UserPage,
+    Batch, CommitNumber, CommitReport, Pending, Row, Scanned, Store, StoreError, StoreIdentity,
+    UserPage,
 };
 pub use faults::{Faults, Gate, Moment};
 pub use tally::{Call, Tally};
@@ -61,6 +62,10 @@ impl FaultStore {
     }
 }
 
+fn damage() -> StoreError {
+    StoreError::Corrupt("a row that is to be damaged".to_owned())
+}
+
 impl Store for FaultStore {
     fn name(&self) -> &'static str {
         self.inner.name()
@@ -76,6 +81,9 @@ impl Store for FaultStore {
     fn load_many(&self, keys: Vec<Key>) -> Pending<'_, Vec<Option<ReadState>>> {
         self.pass(Call::LoadMany, async move {
             self.faults.count_loads(&keys);
+            if keys.iter().any(|key| self.faults.is_damaged(key)) {
+                return Err(damage());
+            }
             self.inner.load_many(keys).await
         })
     }
@@ -98,6 +106,15 @@ impl Store for FaultStore {
 
     fn scan(&self, after: Option<Key>, limit: usize) -> Pending<'_, Vec<Row>> {
         self.pass(Call::Scan, self.inner.scan(after, limit))
+    }
+
+    fn scan_past_damage(&self, after: Option<Key>, limit: usize) -> Pending<'_, Scanned> {
+        self.pass(Call::Scan, async move {
+            let mut scanned = self.inner.scan_past_damage(after, limit).await?;
+            let damaged = scanned.rows.extract_if(.., |row| self.faults.is_damaged(&row.key));
+            scanned.damaged.extend(damaged.map(|row| (row.key, damage())));
+            Ok(scanned)
+        })
     }
 
     fn expire(&self, before: Version, limit: usize) -> Pending<'_, usize> {

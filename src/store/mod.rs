@@ -15,7 +15,7 @@ pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use error::StoreError;
 pub use fault::{Call, FaultStore, Faults, Gate, Moment, Tally};
 pub use memory::MemoryStore;
-pub use row::{CommitReport, Row, UserPage};
+pub use row::{CommitReport, Row, Scanned, UserPage};
 
 use crate::model::{Key, ReadState, Sequence, UserId, Version};
 
@@ -83,6 +83,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Up to `limit` rows of all users with keys above `after`, in key order, tombstones included.
     fn scan(&self, after: Option<Key>, limit: usize) -> Pending<'_, Vec<Row>>;
+
+    /// As [`Store::scan`], but a damaged row does not fail it: it is told beside the others, and
+    /// counts as one.
+    fn scan_past_damage(&self, after: Option<Key>, limit: usize) -> Pending<'_, Scanned> {
+        let rows = self.scan(after, limit);
+        Box::pin(async { Ok(Scanned { rows: rows.await?, damaged: Vec::new() }) })
+    }
 
     /// Removes up to `limit` tombstones and marks of deleted users older than `before`; how many
     /// it removed. One that was replaced by a newer row in the meantime stays.

@@ -1,5 +1,6 @@
 //! What goes into a store and what comes back.
 
+use super::StoreError;
 use crate::model::{Key, ReadState, Version};
 
 /// A state under its key. The state's version is not 0.
@@ -21,6 +22,15 @@ pub struct UserPage {
     /// Every tombstone and mark that has expired, of any user, was older than this, and so was
     /// every version up to which deltas were forgotten.
     pub expired_before: Version,
+}
+
+/// Part of all rows.
+#[derive(Clone, Debug, Default)]
+pub struct Scanned {
+    /// Those that could be read, in key order.
+    pub rows: Vec<Row>,
+    /// The keys of those that are damaged, in order, and what is wrong.
+    pub damaged: Vec<(Key, StoreError)>,
 }
 
 /// What became of a commit whose outcome is known.

@@ -3,7 +3,8 @@
 use readstates::{
     model::Version,
     proto::{
-        AckRequest, VerifyRequest, maintenance_service_client::MaintenanceServiceClient,
+        AckRequest, GetRequest, VerifyRequest,
+        maintenance_service_client::MaintenanceServiceClient,
         read_states_service_client::ReadStatesServiceClient,
     },
     store::{Call, Moment, Store as _},
@@ -95,4 +96,35 @@ async fn one_check_at_a_time() {
 
 fn desk_verifies(target: &str) {
     Desk::new().run(target, &["verify"]).well();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_row_is_told_and_hides_no_other() {
+    let desk = Desk::new();
+    let ground = Ground::new().await;
+    let target = ground.address.to_string();
+    for user in 1..=5 {
+        ground.plant(key(user, 1), state(10, Version::from_micros(user))).await;
+    }
+    desk.dump(&target, "whole.ndjson");
+    let url = format!("http://{target}");
+    let mut client = ReadStatesServiceClient::connect(url).await.expect("it answers");
+    // One that is in memory too.
+    let get = GetRequest { user_id: 3, channel_id: 1, r#type: 0 };
+    client.get(get).await.expect("it is there");
+    ground.faults.damage_keys([key(3, 1), key(5, 1)]);
+    let found = desk.run(&target, &["verify", "--json"]);
+    assert_eq!((found.code, found.count("rows"), found.count("differences")), (1, 5, 2));
+    assert!(found.stdout.contains("DIFFERENCE_KIND_ROW_DAMAGED"), "{}", found.stdout);
+    let ended = desk.run(&target, &["dump", "--output", "a.ndjson"]);
+    assert!(ended.code == 1 && ended.stderr.contains("damaged"), "{}", ended.stderr);
+    // What came before it is there, and the rest can be had.
+    let words = ["dump", "--json", "--resume", "--skip-damaged", "--output", "a.ndjson"];
+    let rescued = desk.run(&target, &words).well();
+    assert_eq!((rescued.count("rows"), rescued.count("skipped")), (3, 2));
+    assert!(rescued.stderr.contains("skipped user 5, channel 1: "), "{}", rescued.stderr);
+    let found = desk.run(&target, &["verify", "--json", "whole.ndjson"]);
+    assert_eq!((found.code, found.count("equal"), found.count("missing")), (1, 3, 2));
+    drop(client);
+    ground.stop().await;
 }

@@ -76,7 +76,7 @@ impl Kept {
         DumpRequest {
             version: self.grammar.version,
             after: self.grammar.last.map(key),
-            include_deleted: false,
+            ..DumpRequest::default()
         }
     }
 }

@@ -16,7 +16,7 @@ use super::{
     output::{complain, say, say_json},
     progress::counter,
     target::Target,
-    walk::{Walk, in_time, maintenance},
+    walk::{Walk, in_time, key_text, maintenance},
 };
 use crate::proto::{Difference, DifferenceKind, DumpRequest, Key, VerifyRequest, VerifyResponse};
 
@@ -51,8 +51,9 @@ pub async fn verify(args: VerifyArgs) -> Result<Exit, Failure> {
 }
 
 async fn against_dump(args: &VerifyArgs, dump: DumpReader) -> Result<Exit, Failure> {
-    // With tombstones: what was deleted since is not missing.
-    let request = DumpRequest { include_deleted: true, ..DumpRequest::default() };
+    // With tombstones: what was deleted since is not missing. What is damaged is.
+    let (include_deleted, skip_damaged) = (true, true);
+    let request = DumpRequest { include_deleted, skip_damaged, ..DumpRequest::default() };
     let bar = counter("states");
     let walk = Walk::new(maintenance(&args.target)?, args.retry_for, request, bar.clone());
     let compared = compare(dump, walk, args.allow_cut, &bar).await;
@@ -151,6 +152,7 @@ fn difference_text(difference: &Difference) -> String {
         DifferenceKind::RowMissing => "the store has lost it",
         DifferenceKind::RowDiffers => "the store has another",
         DifferenceKind::RowNewer => "the store has a newer one",
+        DifferenceKind::RowDamaged => "the store has a damaged row",
     };
     let (cached, stored) = (difference.cached_version, difference.stored_version);
     let key = key_text(&difference.key.unwrap_or_default());
@@ -163,9 +165,4 @@ fn key_json(key: &Key) -> Value {
         "channel_id": key.channel_id.to_string(),
         "type": key.r#type().as_str_name(),
     })
-}
-
-fn key_text(key: &Key) -> String {
-    let kind = super::kind::name(key.r#type());
-    format!("user {}, {kind} {}", key.user_id, key.channel_id)
 }

@@ -4,7 +4,7 @@ use fjall::Guard;
 
 use crate::{
     model::{Key, ReadState, UserId, Version},
-    store::{Row, StoreError, UserPage, codec, user_bounds::user_bounds},
+    store::{Row, Scanned, StoreError, UserPage, codec, user_bounds::user_bounds},
 };
 
 use super::{
@@ -57,6 +57,25 @@ impl Reader {
     pub(super) fn scan(&self, after: Option<Key>, limit: usize) -> Result<Vec<Row>, StoreError> {
         let from = after.map_or(ROWS_START.to_vec(), |after| just_above(&after));
         rows(&self.tables.view(), &from, &ROWS_END, limit)
+    }
+
+    pub(super) fn scan_past_damage(
+        &self,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<Scanned, StoreError> {
+        let from = after.map_or(ROWS_START.to_vec(), |after| just_above(&after));
+        let mut scanned = Scanned::default();
+        for guard in self.tables.view().range(&from, &ROWS_END).take(limit) {
+            let (key, value) = guard.into_inner()?;
+            let key = key_of_row(&key)?;
+            match codec::decode(&key, &value) {
+                Ok(state) => scanned.rows.push(Row { key, state }),
+                Err(damage @ StoreError::Corrupt(_)) => scanned.damaged.push((key, damage)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(scanned)
     }
 }
 

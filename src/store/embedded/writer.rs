@@ -288,6 +288,10 @@ mod tests {
         let Err(StoreError::Corrupt(message)) = reader.load(&key(2)) else { panic!("it was read") };
         assert!(message.starts_with("the row of user 5, type 1, channel 2 "), "{message}");
         assert!(reader.scan(None, 9).is_err());
+        let scanned = reader.scan_past_damage(None, 2).expect("what is damaged is told");
+        assert_eq!((scanned.rows.len(), scanned.damaged[0].0), (1, key(2)));
+        let scanned = reader.scan_past_damage(Some(key(2)), 2).expect("and passed");
+        assert_eq!((scanned.rows[0].key, scanned.damaged.len()), (key(3), 0));
         assert!(reader.load_user(USER, None, 9).is_err());
         assert!(reader.load(&key(3)).expect("not damaged").is_some());
     }

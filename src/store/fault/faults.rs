@@ -23,6 +23,7 @@ struct Plan {
     holds: Vec<Hold>,
     delays: Vec<Delay>,
     failing_keys: BTreeSet<Key>,
+    damaged_keys: BTreeSet<Key>,
     commits_until_stop: Option<u64>,
     stopped: bool,
 }
@@ -83,11 +84,21 @@ impl Faults {
         self.plan.lock().failing_keys.extend(keys);
     }
 
+    /// From now on rows of these keys are damaged for who loads several, or scans past damage.
+    pub fn damage_keys(&self, keys: impl IntoIterator<Item = Key>) {
+        self.plan.lock().damaged_keys.extend(keys);
+    }
+
+    pub(super) fn is_damaged(&self, key: &Key) -> bool {
+        self.plan.lock().damaged_keys.contains(key)
+    }
+
     /// Everything that was to fail works again. Gates stay, and so does the end.
     pub fn heal(&self) {
         let mut plan = self.plan.lock();
         plan.failures.clear();
         plan.failing_keys.clear();
+        plan.damaged_keys.clear();
     }
 
     /// Holds every call of this kind until the gate opens.
