@@ -21,6 +21,8 @@ mod lossy_store;
 mod places;
 #[path = "../simulation/plan.rs"]
 mod plan;
+#[path = "../simulation/retirement.rs"]
+mod retirement;
 #[path = "../faults/scene.rs"]
 #[allow(dead_code, reason = "one test of many is taken over")]
 mod scene;
