@@ -6,8 +6,8 @@ use futures_util::FutureExt as _;
 use readstates::{
     cache::WATCHERS_PER_USER_MAX,
     engine::{Engine, Error, Event, Watch, WatchFrom, WatchTarget},
-    model::{Cause, UserId, Version},
-    store::Call,
+    model::{Cause, ReadState, UserId, Version},
+    store::{Batch, Call, Moment, Row},
 };
 
 use crate::{
@@ -83,6 +83,33 @@ async fn one_damaged_row_is_told_when_all_other_users_are_caught_up() {
     };
     assert!(matches!(error, Error::Corrupt(_)), "{error}");
     assert_eq!(caught_up, [2, 3]);
+}
+
+/// More rows than one step of a scan reads, so that a later step sees what came up meanwhile.
+#[tokio::test]
+async fn a_state_that_changes_while_its_user_is_looked_at_is_told_once() {
+    const ROWS: u64 = 1_100;
+    let scene = Plan::default().by_hand().await;
+    let rows = (1..=ROWS).map(|channel| {
+        let mut state = ReadState::default();
+        assert!(state.apply(&ack(5).operation).changed);
+        state.set_version(Version::from_micros(channel));
+        Row { key: key(1, channel), state }
+    });
+    let batch = Batch { rows: rows.collect(), durable: false, upto: None };
+    scene.rests.commit(batch).await.expect("it never fails");
+    let mut watch = watch(&scene.engine, &[target(1, WatchFrom::Version(Version::ZERO))]);
+    let gate = scene.faults.hold_next(Call::LoadUser, Moment::Before);
+    assert!(now(&mut watch).is_none(), "the store is asked, and holds it");
+    scene.update(key(1, ROWS), ack(500)).await;
+    gate.open();
+    let mut told = Vec::new();
+    while told.last() != Some(&Cause::Ack) {
+        let event = watch.next().await.expect("no error");
+        let is_the_one = event.state.is_some_and(|(of, _)| of == key(1, ROWS));
+        told.extend((is_the_one || event.state.is_none()).then_some(event.cause));
+    }
+    assert_eq!(told, [Cause::Resync, Cause::CaughtUp, Cause::Ack]);
 }
 
 fn damage() -> readstates::store::StoreError {

@@ -13,6 +13,10 @@ mod calls;
 mod child;
 mod copy;
 mod device;
+#[cfg(feature = "sabotage")]
+#[path = "../faults/keys.rs"]
+#[allow(dead_code, reason = "a few tests of many are taken over")]
+mod keys;
 mod listing;
 #[path = "../simulation/lossy_store.rs"]
 #[allow(dead_code, reason = "its failures are the simulation's")]
@@ -22,10 +26,17 @@ mod order;
 mod plan;
 #[cfg(feature = "sabotage")]
 mod sabotage;
+#[cfg(feature = "sabotage")]
+#[path = "../faults/scene.rs"]
+#[allow(dead_code, reason = "a few tests of many are taken over")]
+mod scene;
 mod seeds;
 mod settle;
 mod stream;
 mod tally;
 #[path = "../simulation/trace.rs"]
 mod trace;
+#[cfg(feature = "sabotage")]
+#[path = "../faults/watching.rs"]
+mod watching;
 mod world;

@@ -6,7 +6,8 @@ use readstates::sabotage::Fault;
 use crate::child::{is_child, run};
 
 /// What may catch a fault, in the order in which it is asked.
-const TESTS: [&str; 2] = [
+const TESTS: [&str; 3] = [
+    "watching::a_state_that_changes_while_its_user_is_looked_at_is_told_once",
     "seeds::devices_end_with_what_the_server_has_even_seeds",
     "seeds::devices_end_with_what_the_server_has_odd_seeds",
 ];
