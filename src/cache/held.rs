@@ -31,11 +31,11 @@ impl Cache {
         })
     }
 
-    /// The keys that the store has among the [`PLACES_PER_HOLD`] entries of shard `index` at `step`
+    /// The keys that the store has among the `PLACES_PER_HOLD` entries of shard `index` at `step`
     /// places from either end of each LRU, in the order of use; `None` where all were looked at.
     ///
     /// An entry that is used meanwhile changes its place: it may be missed, or seen twice. To come
-    /// to a place is to pass all before it, so this goes no further than [`STEPS_MAX`]: that is all
+    /// to a place is to pass all before it, so this goes no further than `STEPS_MAX`: that is all
     /// of a shard, unless few shards were asked for.
     pub fn clean_keys(&self, index: usize, step: usize) -> Option<Vec<Key>> {
         // Made outside the lock.
