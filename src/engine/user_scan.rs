@@ -2,17 +2,12 @@
 
 use std::cmp::Ordering;
 
-use tokio::time::{Instant, timeout};
-
-use super::{
-    Engine, Error,
-    load::{LOAD_DEADLINE, late},
-};
+use super::{Engine, Error};
 use crate::{
     cache::Overlay,
     metrics::StoreOperation,
     model::{Key, Sequence, UserId, Version, View},
-    store::{Row, StoreError},
+    store::Row,
 };
 
 /// Rows read from the store in one step.
@@ -54,20 +49,8 @@ impl<'a> UserScan<'a> {
     pub async fn step(&mut self) -> Result<Option<Step>, Error> {
         let Some(after) = self.next else { return Ok(None) };
         let overlay = self.overlay(after).await;
-        self.engine.breaker.admit()?;
-        let started = Instant::now();
         let page = self.engine.store.load_user(self.user, after, self.step_rows);
-        let page = timeout(LOAD_DEADLINE, page).await;
-        let in_time = page.is_ok();
-        let page = page.unwrap_or_else(|_| Err(late()));
-        self.engine.breaker.record(page.as_ref().err(), in_time);
-        let metrics = &self.engine.metrics.store;
-        metrics.record(
-            StoreOperation::LoadUser,
-            started.elapsed(),
-            page.as_ref().err().map(StoreError::kind),
-        );
-        let page = page?;
+        let page = self.engine.ask(StoreOperation::LoadUser, page).await?;
         let end_of_rows = page.rows.last().filter(|_| page.rows.len() >= self.step_rows);
         let end = match (end_of_rows.map(|row| row.key), overlay.resume_after) {
             (Some(rows), Some(overlay)) => Some(rows.min(overlay)),

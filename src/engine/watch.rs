@@ -63,8 +63,10 @@ pub struct Watch {
     /// Not yet begun, the next one last.
     targets: Vec<WatchTarget>,
     watched: Vec<UserId>,
-    /// Users with states that came from elsewhere, and the version up to which they were told anew.
-    renewed: HashMap<UserId, Version>,
+    /// Changes of these users up to these versions are not given out: a full set had them, or the
+    /// user could not be caught up with, and whoever resumed from a later change would miss what
+    /// came before it.
+    withheld: HashMap<UserId, Version>,
     catching_up: Option<CatchUp>,
     /// Taken out of the queue, durable or not.
     changes: Charged<Change>,
@@ -98,7 +100,7 @@ impl Engine {
             queue,
             watched: Vec::with_capacity(targets.len()),
             targets,
-            renewed: HashMap::new(),
+            withheld: HashMap::new(),
             catching_up: None,
             changes: Charged::new(Arc::clone(&self.watches)),
             events: Charged::new(Arc::clone(&self.watches)),
@@ -146,6 +148,7 @@ impl Watch {
                 Ok(true) => self.catching_up = None,
                 Ok(false) => {}
                 Err(error @ Error::Corrupt(_)) => {
+                    self.withheld.insert(catch_up.user(), Version::from_micros(u64::MAX));
                     self.catching_up = None;
                     self.damaged.get_or_insert(error);
                 }
@@ -204,8 +207,7 @@ impl Watch {
     /// Shows a change once a crash cannot take it back (I8).
     async fn give_out(&mut self, change: Change) -> Result<(), Error> {
         let Change { user, version, cause, .. } = change;
-        if self.renewed.get(&user).is_some_and(|upto| version <= *upto) {
-            // It came before the full set, which has it.
+        if self.withheld.get(&user).is_some_and(|upto| version <= *upto) {
             return Ok(());
         }
         self.engine.secure_change(&change).await?;
@@ -224,7 +226,7 @@ impl Watch {
     /// States of the user came with versions of their own: all are looked at anew.
     fn renew(&mut self, user: UserId) {
         let upto = self.engine.cache.told_upto(user);
-        self.renewed.insert(user, upto);
+        self.withheld.insert(user, upto);
         self.catching_up = Some(CatchUp::new(user, Version::ZERO, upto));
     }
 }

@@ -73,16 +73,19 @@ async fn one_damaged_row_is_told_when_all_other_users_are_caught_up() {
     scene.faults.fail_next(Call::LoadUser, 1, damage());
     let from = WatchFrom::Version(Version::ZERO);
     let mut watch = watch(&scene.engine, &[1, 2, 3].map(|user| target(user, from)));
-    let mut caught_up = Vec::new();
+    let (mut caught_up, mut told) = (Vec::new(), Vec::new());
     let error = loop {
         match watch.next().await {
             Ok(event) if event.cause == Cause::CaughtUp => caught_up.push(event.user.as_u64()),
-            Ok(_) => {}
+            Ok(event) => told.push(event.user.as_u64()),
             Err(error) => break error,
         }
+        // Whoever resumed from this change would miss the damaged row and all before it.
+        scene.update(key(1, 2), ack(5 + caught_up.len() as u64)).await;
     };
     assert!(matches!(error, Error::Corrupt(_)), "{error}");
     assert_eq!(caught_up, [2, 3]);
+    assert!(!told.contains(&1), "{told:?}");
 }
 
 /// More rows than one step of a scan reads, so that a later step sees what came up meanwhile.

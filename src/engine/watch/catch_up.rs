@@ -44,6 +44,11 @@ impl CatchUp {
         Self { user, after: since, upto, kind: Kind::Unknown }
     }
 
+    /// Whose it is.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
     /// Brings the next events; whether those are the last.
     pub async fn step(
         &mut self,
