@@ -137,7 +137,10 @@ impl Book {
         }
         let (mut done, record) = self.change(key, state, update, version, leftovers);
         if let Some(record) = record {
-            self.dirty.insert(*key, now.elapsed_ms, record);
+            // Where nothing is written down, the mark that a dirty state has says all there is.
+            if !was_dirty || record != Sequence::ZERO {
+                self.dirty.insert(*key, now.elapsed_ms, record);
+            }
             done.unflushed = Some(record);
             return Ok(done);
         }

@@ -46,16 +46,11 @@ impl Cache {
         Ok(())
     }
 
-    /// Dirty states of shard `index`, of the next keys above `after`: up to `limit`, at most
-    /// [`KEYS_PER_HOLD_MAX`]. Also where to go on; `None` at the end.
-    pub fn dirty_states(
-        &self,
-        index: usize,
-        after: Option<Key>,
-        limit: usize,
-    ) -> (Vec<(Key, Version)>, Option<Key>) {
-        let limit = limit.min(KEYS_PER_HOLD_MAX);
-        self.with_index(index, |shard, _| shard.dirty_states(after, limit))
+    /// The dirty states of shard `index` at `step` times [`KEYS_PER_HOLD_MAX`] places from the
+    /// first, as many at most; `None` where all were looked at. What becomes dirty meanwhile may be
+    /// missed.
+    pub fn dirty_states(&self, index: usize, step: usize) -> Option<Vec<(Key, Version)>> {
+        self.with_index(index, |shard, _| shard.dirty_states(step))
     }
 
     /// Forgets a state that came back from the journal, dirty or not, unless it is newer than what
@@ -73,18 +68,12 @@ impl Cache {
         self.shards.iter().filter_map(|shard| shard.lock().book.dirty.pins.lowest()).min()
     }
 
-    /// Writes down anew what keeps records up to `upto` needed, of the next keys of shard `index`
-    /// above `after`: up to `limit` states, at most [`KEYS_PER_HOLD_MAX`], for whose records there
-    /// must be room. Returns where to go on; `None` at the end.
-    pub fn move_up(
-        &self,
-        index: usize,
-        upto: Sequence,
-        after: Option<Key>,
-        limit: usize,
-    ) -> Option<Key> {
+    /// Writes down anew what keeps records up to `upto` needed, of the places of shard `index` from
+    /// `step * limit` on: up to `limit` states, at most [`KEYS_PER_HOLD_MAX`], for whose records
+    /// there must be room. Whether there may be more at the next step.
+    pub fn move_up(&self, index: usize, upto: Sequence, step: usize, limit: usize) -> bool {
         let limit = limit.min(KEYS_PER_HOLD_MAX);
-        self.with_index(index, |shard, _| shard.move_up(upto, after, limit))
+        self.with_index(index, |shard, _| shard.move_up(upto, step, limit))
     }
 
     /// Writes down anew a state that the store has confirmed, unless it has changed since or its
@@ -156,14 +145,15 @@ impl Shard {
         Ok(())
     }
 
-    fn dirty_states(&self, after: Option<Key>, limit: usize) -> (Vec<(Key, Version)>, Option<Key>) {
-        let (keys, last) = self.book.dirty.pinned_upto(Sequence::new(u64::MAX), after, limit);
+    fn dirty_states(&self, step: usize) -> Option<Vec<(Key, Version)>> {
+        let every = Sequence::new(u64::MAX);
+        let keys = self.book.dirty.pinned_upto(every, step, KEYS_PER_HOLD_MAX)?;
         let state = |key: Key| Some((key, self.find(&key)?.version()));
-        (keys.into_iter().filter_map(state).collect(), last)
+        Some(keys.into_iter().filter_map(state).collect())
     }
 
-    fn move_up(&mut self, upto: Sequence, after: Option<Key>, limit: usize) -> Option<Key> {
-        let (keys, last) = self.book.dirty.pinned_upto(upto, after, limit);
+    fn move_up(&mut self, upto: Sequence, step: usize, limit: usize) -> bool {
+        let Some(keys) = self.book.dirty.pinned_upto(upto, step, limit) else { return false };
         for key in keys {
             let Some(state) = self.find(&key) else { continue };
             // Behind its user's deletion it could be replayed after that was done with.
@@ -173,7 +163,7 @@ impl Shard {
             let record = self.book.log.append_state(&key, state);
             self.book.dirty.move_up(&key, record);
         }
-        last
+        true
     }
 
     fn copy_flushed(&mut self, key: &Key, state: &ReadState) {

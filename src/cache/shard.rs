@@ -3,7 +3,9 @@
 //! A key is absent, in an LRU, or among the victims (I2). It is dirty exactly while the dirty index
 //! has a mark for it and its state carries the holder's mark.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::{
     answer::{Access, CacheCounts, Leftovers, Outcome},
@@ -138,7 +140,7 @@ impl Shard {
     /// A victim that is asked for is an entry again.
     pub(super) fn recall_victim(&mut self, key: &Key) {
         if let Some(state) = self.victims.remove(key) {
-            self.book.dirty.relax(*key);
+            self.book.dirty.relax(key);
             self.resident.push(*key, state);
         }
     }
@@ -148,7 +150,7 @@ impl Shard {
             let Some((key, state)) = self.pop_excess() else { return };
             if state.holder_mark() && !sabotage::is(Fault::EvictDirty) {
                 self.counters.evictions_dirty += 1;
-                self.book.dirty.hasten(key);
+                self.book.dirty.hasten(&key);
                 self.victims.insert(key, state);
             } else {
                 self.counters.evictions_clean += 1;

@@ -1,6 +1,6 @@
 //! Load tickets: how a shard knows that what a load brings is not stale (I5).
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::model::{Key, UserId};
 

@@ -70,15 +70,14 @@ impl Shard {
         let deletion = self.book.deletions.get(&user);
         let deleted_at = deletion.map(|deletion| deletion.version);
         let mut unflushed = deletion.map(|deletion| deletion.record);
-        let mut keys = self.book.dirty.records_of_user(user, after);
-        let page: Vec<Key> = keys
-            .by_ref()
-            .take(limit)
-            .inspect(|(_, record)| unflushed = unflushed.max(Some(*record)))
-            .map(|(key, _)| *key)
-            .collect();
+        let mut page = self.book.dirty.of_user(user, after, limit + 1);
+        let is_more = page.len() > limit;
+        page.truncate(limit);
+        for key in &page {
+            unflushed = unflushed.max(self.book.dirty.unflushed(key));
+        }
         // Every key may be hidden by a deletion that is still being purged, so rows tell no place.
-        let resume_after = page.last().copied().filter(|_| keys.next().is_some());
+        let resume_after = page.last().copied().filter(|_| is_more);
         let rows = page
             .into_iter()
             .filter_map(|key| Some((key, self.find(&key)?.view())))
@@ -124,7 +123,7 @@ impl Shard {
         leftovers: &mut Leftovers,
     ) -> Option<Key> {
         let UserDeletion { user, version } = deletion;
-        let keys: Vec<Key> = self.book.dirty.of_user(user, after).take(limit).copied().collect();
+        let keys = self.book.dirty.of_user(user, after, limit);
         for key in &keys {
             self.purge_hidden(key, leftovers);
         }

@@ -210,14 +210,13 @@ impl Journaled {
             let _room = self.journal.reserve(chunk).await?;
             more = cache.move_up_deletions(shard, upto, chunk);
         }
-        let mut after = None;
-        loop {
+        for step in 0.. {
             let _room = self.journal.reserve(chunk).await?;
-            after = cache.move_up(shard, upto, after, chunk);
-            if after.is_none() {
-                return Ok(());
+            if !cache.move_up(shard, upto, step, chunk) {
+                break;
             }
         }
+        Ok(())
     }
 
     async fn copy_unpersisted(&self, cache: &Cache) -> Result<(), JournalError> {

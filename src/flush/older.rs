@@ -3,7 +3,6 @@
 
 use super::Flusher;
 use crate::{
-    cache::KEYS_PER_HOLD_MAX,
     model::{Key, ReadState, UserId, Version},
     store::StoreError,
 };
@@ -23,14 +22,12 @@ impl Flusher {
     pub async fn give_way(&self) -> Result<usize, StoreError> {
         let mut gone = 0;
         for shard in 0..self.cache.shards() {
-            let (mut after, mut user) = (None, None);
-            loop {
-                let (states, next) = self.cache.dirty_states(shard, after, KEYS_PER_HOLD_MAX);
+            let (mut step, mut user) = (0, None);
+            while let Some(mut states) = self.cache.dirty_states(shard, step) {
+                // Those of a user in a row, and neighbours in the store.
+                states.sort_unstable();
                 gone += self.give_way_to_rows(states, &mut user).await?;
-                after = next;
-                if after.is_none() {
-                    break;
-                }
+                step += 1;
             }
         }
         Ok(gone)

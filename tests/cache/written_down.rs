@@ -169,9 +169,9 @@ impl Walk {
         let upto = self.paper.last();
         for shard in 0..self.cache.shards() {
             while self.cache.move_up_deletions(shard, upto, 2) {}
-            let mut after = self.cache.move_up(shard, upto, None, 256);
-            while after.is_some() && self.rng.random_bool(0.9) {
-                after = self.cache.move_up(shard, upto, after, 256);
+            let mut step = 0;
+            while self.cache.move_up(shard, upto, step, 256) && self.rng.random_bool(0.9) {
+                step += 1;
             }
         }
     }
