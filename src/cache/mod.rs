@@ -5,6 +5,7 @@
 //! Lock rule (I1): never two shards at once; at most [`KEYS_PER_HOLD_MAX`] keys per hold.
 
 mod answer;
+mod batch;
 mod book;
 mod cut;
 mod dirty;
@@ -22,6 +23,7 @@ mod watchers;
 mod write_back;
 
 pub use answer::{Access, CacheCounts, Done, Outcome, Overlay, Previous, Refusal, UserDeletion};
+pub use batch::{Attempt, Turn};
 pub use held::Held;
 pub use import::{ImportOutcome, Imported};
 pub use log::{Log, NoLog};
@@ -96,28 +98,6 @@ impl Cache {
     /// Does what is asked of a key in memory; `None` where it is not: load it.
     pub fn access(&self, key: &Key, access: &Access, now: &Now) -> Option<Outcome> {
         self.with(key.user, |shard, leftovers| shard.access(key, access, now, leftovers))
-    }
-
-    /// Does the accesses at the front of `accesses` whose users share a shard, under one hold of
-    /// its lock; how many they are: at least one, at most [`KEYS_PER_HOLD_MAX`]. `each` is called
-    /// with each of them in turn, and decides whether it is done at all.
-    pub fn access_run(
-        &self,
-        accesses: &[(Key, Access)],
-        now: &Now,
-        mut each: impl FnMut(&Key, Attempt<'_>),
-    ) -> usize {
-        let Some((first, _)) = accesses.first() else { return 0 };
-        let index = self.index_of(first.user);
-        let here =
-            |(key, _): &&(Key, Access)| key.user == first.user || self.index_of(key.user) == index;
-        let run = accesses.iter().take(KEYS_PER_HOLD_MAX).take_while(here).count();
-        self.with_index(index, |shard, leftovers| {
-            for (key, access) in &accesses[..run] {
-                each(key, Attempt { shard, key, access, now, leftovers });
-            }
-        });
-        run
     }
 
     /// From now on tells `watcher` of every change of the user. Returns the version up to which it
@@ -316,27 +296,6 @@ impl Cache {
             .sum();
         assert_eq!(dirty, self.places.taken(), "places taken");
         assert!(dirty <= self.sizing.dirty_limit, "I6");
-    }
-}
-
-/// An access that may be done now, under the lock.
-pub struct Attempt<'a> {
-    shard: &'a mut Shard,
-    leftovers: &'a mut Leftovers,
-    key: &'a Key,
-    access: &'a Access,
-    now: &'a Now,
-}
-
-impl Attempt<'_> {
-    /// As [`Cache::access`].
-    pub fn make(self) -> Option<Outcome> {
-        self.shard.access(self.key, self.access, self.now, self.leftovers)
-    }
-
-    /// What is asked for.
-    pub fn access(&self) -> &Access {
-        self.access
     }
 }
 

@@ -22,9 +22,9 @@ impl Engine {
         let mut places: Vec<usize> = largest.values().copied().collect();
         places.sort_unstable();
         let accesses: Vec<(Key, Access)> = places.iter().map(|place| ack(acks[*place])).collect();
-        let results = self.access_many(&accesses, Order::Any).await;
+        let results = self.access_many(accesses, Order::Any).await;
         let by_key: HashMap<Key, &Result<Done, Error>> =
-            accesses.iter().map(|(key, _)| *key).zip(&results).collect();
+            places.iter().map(|place| acks[*place].0).zip(&results).collect();
         let answer = |(place, (key, _)): (usize, &(Key, MessageId))| {
             let mut result = by_key[key].clone();
             if let Ok(done) = &mut result {

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
-use super::{Concluded, DIRTY_WAIT_MAX, Engine, Error, concluded, load::landed};
+use super::{DIRTY_WAIT_MAX, Engine, Error, concluded, load::landed, unflushed};
 use crate::{
-    cache::{Access, Done, KEYS_PER_HOLD_MAX, Outcome, Refusal},
-    model::{Key, UserId},
+    cache::{Access, Done, KEYS_PER_HOLD_MAX, Outcome, Refusal, Turn},
+    model::{Key, Sequence, UserId},
 };
 
 /// Users whose operations are done one after the other at the same time.
@@ -43,7 +43,8 @@ struct Present {
 
 impl Present {
     fn new(accesses: usize, order: Order) -> Self {
-        let outcomes = Vec::with_capacity(accesses);
+        let mut outcomes = Vec::new();
+        outcomes.resize_with(accesses, || None);
         Self { outcomes, delayed: Vec::new(), waiting: HashSet::new(), order, changed: false }
     }
 
@@ -51,15 +52,13 @@ impl Present {
         !self.waiting.is_empty() && self.waiting.contains(&key.user)
     }
 
-    fn take(&mut self, key: Key, access: Access, outcome: Option<Outcome>) {
-        let place = self.outcomes.len();
+    fn take(&mut self, place: usize, (key, access): (Key, Access), outcome: Option<Outcome>) {
         match outcome {
             Some(outcome) if outcome != Err(Refusal::DirtyLimit) => {
                 self.changed |= outcome.is_ok_and(|done| done.changed);
-                self.outcomes.push(Some(Ok(outcome)));
+                self.outcomes[place] = Some(Ok(outcome));
             }
             _ => {
-                self.outcomes.push(None);
                 self.delayed.push(Delayed { place, key, access });
                 if self.order == Order::PerUser {
                     self.waiting.insert(key.user);
@@ -69,23 +68,61 @@ impl Present {
     }
 }
 
+/// What many accesses came to. It may be shown once a crash cannot take it back.
+pub struct Made {
+    accesses: Vec<(Key, Access)>,
+    outcomes: Vec<Option<Result<Outcome, Error>>>,
+}
+
+impl Made {
+    /// The newest record that any of it was derived from, where the store does not have that.
+    fn unflushed(&self) -> Option<Sequence> {
+        let known = self.outcomes.iter().flatten().flatten();
+        known.filter_map(|outcome| unflushed(outcome)).max()
+    }
+}
+
 impl Engine {
     /// Does many accesses; the results are in their order. Each fails alone.
     pub async fn access_many(
         &self,
-        accesses: &[(Key, Access)],
+        accesses: Vec<(Key, Access)>,
         order: Order,
     ) -> Vec<Result<Done, Error>> {
-        let (mut outcomes, delayed) = self.access_present(accesses, order).await;
-        // One for the whole call: 10,000 items must not each wait in turn.
-        let deadline = Instant::now() + DIRTY_WAIT_MAX;
-        for (place, outcome) in self.access_delayed(delayed, order, deadline).await {
-            outcomes[place] = Some(outcome);
+        let made = self.make_many(accesses, order).await;
+        self.show_many(made).await.map(|(_, result)| result).collect()
+    }
+
+    /// The first half of [`Self::access_many`]: whatever begins behind it finds it done.
+    pub async fn make_many(&self, accesses: Vec<(Key, Access)>, order: Order) -> Made {
+        let (mut outcomes, delayed) = self.access_present(&accesses, order).await;
+        if !delayed.is_empty() {
+            // One for the whole call: 10,000 items must not each wait in turn.
+            let deadline = Instant::now() + DIRTY_WAIT_MAX;
+            for (place, outcome) in self.access_delayed(delayed, order, deadline).await {
+                outcomes[place] = Some(outcome);
+            }
         }
-        let missing = || Err(Error::TooManyLoads);
-        let keys = accesses.iter().map(|(key, _)| *key);
-        let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing));
-        self.all_when_durable(keys.zip(outcomes)).await
+        Made { accesses, outcomes }
+    }
+
+    /// The second half: each key and its result, once a crash cannot take them back.
+    pub async fn show_many(&self, made: Made) -> impl Iterator<Item = (Key, Result<Done, Error>)> {
+        let secured = match made.unflushed() {
+            Some(record) => self.secured(record).await,
+            None => Ok(()),
+        };
+        let outcomes = made.accesses.into_iter().zip(made.outcomes);
+        outcomes.map(move |((key, _), outcome)| {
+            let outcome = outcome.unwrap_or(Err(Error::TooManyLoads));
+            let result = outcome.and_then(|outcome| {
+                if secured.is_err() && unflushed(&outcome).is_some() {
+                    self.confirmed(&key, secured.clone())?;
+                }
+                concluded(outcome).result
+            });
+            (key, self.counted(result))
+        })
     }
 
     /// Does what is in memory. Behind an access that has to wait, those that are ordered after it
@@ -96,24 +133,23 @@ impl Engine {
         order: Order,
     ) -> (Vec<Option<Result<Outcome, Error>>>, Vec<Delayed>) {
         let mut present = Present::new(accesses.len(), order);
+        let turns = self.cache.turns(accesses);
         let per_room = KEYS_PER_HOLD_MAX.min(self.settings.durability.records_max());
-        for accesses in accesses.chunks(per_room) {
-            if !present.outcomes.is_empty() {
+        for (chunk, turns) in turns.chunks(per_room).enumerate() {
+            if chunk > 0 {
                 // Between two holds, others on this runtime get their turn (I1).
                 tokio::task::yield_now().await;
             }
-            let records = accesses.iter().map(|(_, access)| access.records()).sum();
-            match self.settings.durability.room(records).await {
-                Ok(_room) => self.access_runs(accesses, &mut present),
+            let records = |turn: &Turn| accesses[turn.place()].1.records();
+            match self.settings.durability.room(turns.iter().map(records).sum()).await {
+                Ok(_room) => self.access_turns(accesses, turns, &mut present),
                 Err(error) => {
-                    let refuse = |access: &(Key, Access)| access.1.records() > 0;
-                    for run in accesses.chunk_by(|one, next| refuse(one) == refuse(next)) {
-                        if refuse(&run[0]) {
-                            present.outcomes.extend(run.iter().map(|_| Some(Err(error.clone()))));
-                        } else {
-                            self.access_runs(run, &mut present);
-                        }
+                    let (refused, reads): (Vec<Turn>, Vec<Turn>) =
+                        turns.iter().partition(|turn| records(turn) > 0);
+                    for turn in refused {
+                        present.outcomes[turn.place()] = Some(Err(error.clone()));
                     }
+                    self.access_turns(accesses, &reads, &mut present);
                 }
             }
         }
@@ -123,16 +159,16 @@ impl Engine {
         (present.outcomes, present.delayed)
     }
 
-    /// Those of one shard in a row under one hold of its lock: all of one user, mostly.
-    fn access_runs(&self, mut accesses: &[(Key, Access)], present: &mut Present) {
+    fn access_turns(&self, accesses: &[(Key, Access)], turns: &[Turn], present: &mut Present) {
         let now = self.clock.now();
-        while !accesses.is_empty() {
-            let run = self.cache.access_run(accesses, &now, |key, attempt| {
-                let access = *attempt.access();
-                let outcome = if present.is_behind(key) { None } else { attempt.make() };
-                present.take(*key, access, outcome);
+        let mut turns = turns;
+        while !turns.is_empty() {
+            let run = self.cache.access_turns(accesses, turns, &now, |place, attempt| {
+                let (key, access) = accesses[place];
+                let outcome = if present.is_behind(&key) { None } else { attempt.make() };
+                present.take(place, (key, access), outcome);
             });
-            accesses = &accesses[run..];
+            turns = &turns[run..];
         }
     }
 
@@ -212,26 +248,5 @@ impl Engine {
             outcomes.push((place, outcome));
         }
         outcomes
-    }
-
-    async fn all_when_durable(
-        &self,
-        outcomes: impl Iterator<Item = (Key, Result<Outcome, Error>)>,
-    ) -> Vec<Result<Done, Error>> {
-        let outcomes: Vec<(Key, Result<Concluded<Done>, Error>)> =
-            outcomes.map(|(key, outcome)| (key, outcome.map(concluded))).collect();
-        let known = outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().ok());
-        let secured = match known.filter_map(|concluded| concluded.unflushed).max() {
-            Some(record) => self.secured(record).await,
-            None => Ok(()),
-        };
-        let conclude = |(key, outcome): (Key, Result<Concluded<Done>, Error>)| {
-            let outcome = outcome?;
-            if outcome.unflushed.is_some() {
-                self.confirmed(&key, secured.clone())?;
-            }
-            outcome.result
-        };
-        outcomes.into_iter().map(|outcome| self.counted(conclude(outcome))).collect()
     }
 }

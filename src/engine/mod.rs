@@ -26,7 +26,7 @@ pub use durability::Durability;
 pub use error::Error;
 pub use import::ImportCount;
 pub use list::{ListPage, ListQuery};
-pub use many::Order;
+pub use many::{Made, Order};
 pub use summary::Summary;
 pub use verify::{Checked, Difference, DifferenceKind, Verify};
 pub use watch::{CHANGE_BYTES, Event, WATCHED_USER_BYTES, Watch, WatchFrom, WatchTarget};
@@ -221,17 +221,24 @@ struct Concluded<T> {
 }
 
 fn concluded(outcome: Outcome) -> Concluded<Done> {
-    match outcome {
-        Ok(done) => Concluded { unflushed: done.unflushed, result: Ok(done) },
-        Err(Refusal::Mismatch { view, unflushed }) => {
-            Concluded { result: Err(Error::Mismatch(view)), unflushed }
-        }
-        Err(Refusal::DirtyLimit) => Concluded { result: Err(Error::DirtyLimit), unflushed: None },
-        Err(Refusal::Closed) => Concluded { result: Err(Error::Draining), unflushed: None },
-        Err(Refusal::ClockCeiling) => {
+    let unflushed = unflushed(&outcome);
+    let result = outcome.map_err(|refusal| match refusal {
+        Refusal::Mismatch { view, .. } => Error::Mismatch(view),
+        Refusal::DirtyLimit => Error::DirtyLimit,
+        Refusal::Closed => Error::Draining,
+        Refusal::ClockCeiling => {
             let why = "the clock's ceiling could not be raised for long".to_owned();
-            let result = Err(Error::Store(StoreError::Unavailable(why)));
-            Concluded { result, unflushed: None }
+            Error::Store(StoreError::Unavailable(why))
         }
+    });
+    Concluded { result, unflushed }
+}
+
+/// The record of what an outcome was derived from, where the store does not have that.
+fn unflushed(outcome: &Outcome) -> Option<Sequence> {
+    match outcome {
+        Ok(done) => done.unflushed,
+        Err(Refusal::Mismatch { unflushed, .. }) => *unflushed,
+        Err(Refusal::DirtyLimit | Refusal::Closed | Refusal::ClockCeiling) => None,
     }
 }

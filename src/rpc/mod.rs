@@ -1,5 +1,7 @@
 //! The gRPC face: thin handlers that decode, ask the engine and encode.
 
+mod apply_stream;
+mod batch;
 mod call;
 mod decode;
 mod encode;

@@ -6,9 +6,10 @@ use futures_util::{Stream, StreamExt as _, stream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    apply_stream,
+    batch::{self, Batch, ItemError},
     decode, encode,
     limits::{Limits, check_items},
-    reason::Reason,
     status::{Failure, refused},
     watch,
 };
@@ -59,7 +60,7 @@ impl Service {
         let access = Access::Update(operation.into());
         let accesses: Vec<(Key, Access)> =
             users.into_iter().map(|user| (Key::channel(user, channel), access)).collect();
-        let results = self.engine.access_many(&accesses, Order::Any).await;
+        let results = self.engine.access_many(accesses, Order::Any).await;
         results.into_iter().collect::<Result<_, Error>>().map_err(refused)
     }
 
@@ -67,48 +68,10 @@ impl Service {
         check_items("user_ids", user_ids.len(), self.limits.items)?;
         decode::users(user_ids)
     }
-
-    /// Applies those of the operations that decode; each of the others fails alone.
-    async fn apply_each(
-        &self,
-        decoded: Vec<Result<(Key, Update), Failure>>,
-    ) -> Vec<(Option<Key>, Result<Done, ItemError>)> {
-        let accesses: Vec<(Key, Access)> =
-            decoded.iter().flatten().map(|(key, update)| (*key, Access::Update(*update))).collect();
-        let mut results = self.engine.access_many(&accesses, Order::PerUser).await.into_iter();
-        let mut answer = |decoded: Result<(Key, Update), Failure>| match decoded {
-            Ok((key, _)) => {
-                let result = results.next().unwrap_or(Err(Error::TooManyLoads));
-                (Some(key), result.map_err(ItemError::Engine))
-            }
-            Err(failure) => (None, Err(ItemError::Request(failure))),
-        };
-        decoded.into_iter().map(&mut answer).collect()
-    }
-}
-
-/// Why one item of many failed.
-enum ItemError {
-    Request(Failure),
-    Engine(Error),
-}
-
-impl From<ItemError> for Failure {
-    fn from(error: ItemError) -> Self {
-        match error {
-            ItemError::Request(failure) => failure,
-            ItemError::Engine(error) => error.into(),
-        }
-    }
 }
 
 fn count(dones: &[Done], counts: impl Fn(&Done) -> bool) -> u32 {
     u32::try_from(dones.iter().filter(|done| counts(done)).count()).unwrap_or(u32::MAX)
-}
-
-fn not_yet<T>(method: &str) -> Answer<T> {
-    let message = format!("{method} is not served by this version");
-    Err(Failure::new(Reason::Unimplemented, message).into())
 }
 
 #[tonic::async_trait]
@@ -195,15 +158,15 @@ impl ReadStatesService for Service {
     ) -> Answer<proto::BatchGetResponse> {
         let keys = &request.get_ref().keys;
         check_items("keys", keys.len(), self.limits.keys)?;
-        let mut accesses = Vec::with_capacity(keys.len());
-        for (place, key) in keys.iter().enumerate() {
-            let key = decode::key(key.user_id, key.channel_id, key.r#type)
-                .map_err(|failure| failure.within(&format!("keys[{place}]")))?;
-            accesses.push((key, Access::Read));
-        }
-        let results = self.engine.access_many(&accesses, Order::Any).await;
+        let decode = |(place, key): (usize, &proto::Key)| {
+            decode::key(key.user_id, key.channel_id, key.r#type)
+                .map_err(|failure| failure.within(&format!("keys[{place}]")))
+        };
+        let asked: Vec<Key> = keys.iter().enumerate().map(decode).collect::<Result<_, _>>()?;
+        let accesses = asked.iter().map(|key| (*key, Access::Read)).collect();
+        let results = self.engine.access_many(accesses, Order::Any).await;
         let mut answer = proto::BatchGetResponse::default();
-        for ((key, _), result) in accesses.iter().zip(results) {
+        for (key, result) in asked.iter().zip(results) {
             match encode::existing(key, &result.map_err(refused)?.view) {
                 Ok(state) => answer.states.push(state),
                 Err(_) => answer.missing.push(encode::key(key)),
@@ -285,14 +248,14 @@ impl ReadStatesService for Service {
     ) -> Answer<proto::RestoreResponse> {
         let states = &request.get_ref().states;
         check_items("states", states.len(), self.limits.items)?;
-        let restored = self.apply_each(states.iter().map(decode::restore).collect()).await;
-        let answer = |(key, result): (Option<Key>, Result<Done, ItemError>)| match (key, result) {
-            (Some(key), Ok(done)) => encode::restore_result(&key, Ok(done)),
-            (Some(key), Err(ItemError::Engine(error))) => encode::restore_result(&key, Err(error)),
-            (_, Err(error)) => encode::failed_restore(&error.into()),
-            (None, Ok(_)) => proto::RestoreResult::default(),
+        let batch = Batch::make(&self.engine, states.iter().map(decode::restore)).await;
+        let restored = batch.show(&self.engine).await;
+        let answer = |result| match result {
+            Ok((key, done)) => encode::restore_result(&key, Ok(done)),
+            Err(ItemError::Engine(key, error)) => encode::restore_result(&key, Err(error)),
+            Err(ItemError::Request(failure)) => encode::failed_restore(&failure),
         };
-        let results = restored.into_iter().map(answer).collect();
+        let results = restored.map(answer).collect();
         Ok(Response::new(proto::RestoreResponse { results }))
     }
 
@@ -328,11 +291,8 @@ impl ReadStatesService for Service {
     async fn apply(&self, request: Request<proto::ApplyRequest>) -> Answer<proto::ApplyResponse> {
         let operations = &request.get_ref().operations;
         check_items("operations", operations.len(), self.limits.items)?;
-        let applied = self.apply_each(operations.iter().map(decode::operation).collect()).await;
-        let results = applied
-            .into_iter()
-            .map(|(_, result)| encode::operation_result(result.map_err(Failure::from)))
-            .collect();
+        let batch = batch::apply(&self.engine, operations).await;
+        let results = batch::results(&self.engine, batch).await;
         Ok(Response::new(proto::ApplyResponse { results }))
     }
 
@@ -340,9 +300,13 @@ impl ReadStatesService for Service {
 
     async fn apply_stream(
         &self,
-        _: Request<Streaming<proto::ApplyStreamRequest>>,
+        request: Request<Streaming<proto::ApplyStreamRequest>>,
     ) -> Answer<Self::ApplyStreamStream> {
-        not_yet("ApplyStream")
+        let messages = request.into_inner();
+        let phase = self.lifecycle.subscribe();
+        let engine = Arc::clone(&self.engine);
+        let answers = apply_stream::answers(engine, messages, self.limits, phase);
+        Ok(Response::new(Box::pin(answers)))
     }
 
     type WatchStream = EventStream<proto::WatchResponse>;

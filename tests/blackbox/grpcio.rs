@@ -47,3 +47,8 @@ fn reads_errors_and_their_details() {
 fn scenario_32_keeps_a_copy_by_list_and_watch() {
     run_client("watch.py", &["--max-watch-queue", "2000"]);
 }
+
+#[test]
+fn sends_operations_ahead_over_a_stream() {
+    run_client("apply_stream.py", &[]);
+}

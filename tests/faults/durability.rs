@@ -61,10 +61,9 @@ async fn whatever_shows_an_unconfirmed_state_waits_for_it_too() {
         let engine = engine.clone();
         async move { engine.list(first_page()).await }
     });
-    let many =
-        tokio::spawn(
-            async move { engine.access_many(&[(key(1, 1), Access::Read)], Order::Any).await },
-        );
+    let many = tokio::spawn(async move {
+        engine.access_many(vec![(key(1, 1), Access::Read)], Order::Any).await
+    });
     assert_pending(&read).await;
     assert_pending(&duplicate).await;
     assert_pending(&mismatch).await;
@@ -122,7 +121,7 @@ async fn a_row_that_fails_alone_fails_only_those_who_wait_for_it() {
     scene.faults.fail_keys([key(1, 1)]);
     let bad = scene.spawn_update(key(1, 1), mention(10));
     let batch: Vec<_> = (2..10).map(|id| (key(id, 1), Access::Update(mention(10)))).collect();
-    for result in scene.engine.access_many(&batch, Order::Any).await {
+    for result in scene.engine.access_many(batch, Order::Any).await {
         assert!(result.expect("its row was written").changed);
     }
     for id in 2..10 {

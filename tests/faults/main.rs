@@ -1,6 +1,7 @@
 //! Engine, cache and flusher together over a store that fails, hangs and forgets when a test says
 //! so. Nothing here sleeps: a gate of the store is opened, time is moved, or an event is awaited.
 
+mod apply_stream;
 mod clocks;
 mod crowd;
 mod delete_user;

@@ -94,7 +94,7 @@ async fn a_batch_above_the_dirty_limit_waits_for_places_once() {
         let accesses: Vec<_> =
             (1..=500).map(|n| (key(n % 250 + 1, n), Access::Update(increment()))).collect();
         let began = Instant::now();
-        let results = scene.engine.access_many(&accesses, order).await;
+        let results = scene.engine.access_many(accesses, order).await;
         assert!(began.elapsed() < Duration::from_secs(10), "{order:?}: {:?}", began.elapsed());
         let refused = |result: &&Result<_, Error>| matches!(result, Err(Error::DirtyLimit));
         assert_eq!(results.iter().filter(refused).count(), 500 - DIRTY_LIMIT);

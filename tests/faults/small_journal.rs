@@ -65,7 +65,7 @@ async fn a_call_with_more_changes_than_the_journal_takes_at_once_is_done_in_part
     let scene = Plan { entries: 4_096, durability, ..Plan::default() }.by_hand().await;
     let batch: Vec<_> = (1..=KEYS).map(|id| (key(1, id), Access::Update(increment()))).collect();
     for order in [Order::Any, Order::PerUser] {
-        for result in scene.engine.access_many(&batch, order).await {
+        for result in scene.engine.access_many(batch.clone(), order).await {
             assert!(result.expect("there is room for each").changed);
         }
     }

@@ -182,7 +182,7 @@ impl Walk {
             let access =
                 |(key, operation): &(Key, Operation)| (*key, Access::Update((*operation).into()));
             let accesses: Vec<_> = many.iter().map(access).collect();
-            let results = scene.engine.access_many(&accesses, Order::PerUser).await;
+            let results = scene.engine.access_many(accesses, Order::PerUser).await;
             for ((key, operation), result) in many.into_iter().zip(results) {
                 history.lock().record_result(key, operation, result);
             }

@@ -1,9 +1,11 @@
 //! Section 4: every error says its domain, its reason and, where a field is at fault, which.
 
+use http::uri::PathAndQuery;
 use readstates::proto::{
-    self, AckRequest, ApplyStreamRequest, GetRequest, IncrementRequest, ListRequest, RetractRequest,
+    self, AckRequest, GetRequest, GetResponse, IncrementRequest, ListRequest, RetractRequest,
 };
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status, client::Grpc, transport::Channel};
+use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
 use crate::{
@@ -146,9 +148,14 @@ async fn filters_that_exclude_each_other_are_refused(node: &Node) {
 }
 
 async fn what_is_not_served_has_a_reason_too(node: &Node) {
-    let mut client = node.client();
-    let nothing = futures_util::stream::empty::<ApplyStreamRequest>();
-    let status = client.apply_stream(nothing).await.expect_err("not yet served");
+    let address = format!("http://{}", node.address());
+    let channel = Channel::from_shared(address).expect("an address").connect().await;
+    let mut client = Grpc::new(channel.expect("it answers"));
+    client.ready().await.expect("it is connected");
+    let path = PathAndQuery::from_static("/readstates.v1.ReadStatesService/Nothing");
+    let codec = ProstCodec::<GetRequest, GetResponse>::default();
+    let request = Request::new(GetRequest::default());
+    let status = client.unary(request, path, codec).await.expect_err("there is no such method");
     assert_eq!(status.code(), Code::Unimplemented);
     assert_eq!(reason_of(&status), "UNIMPLEMENTED");
 }

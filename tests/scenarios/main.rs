@@ -6,6 +6,7 @@
 
 mod acks;
 mod apply;
+mod apply_stream;
 mod badges;
 mod bulk;
 mod deadline;

@@ -46,7 +46,7 @@ impl Call {
                 vec![(key, update.operation, engine.update(key, update).await)]
             }
             Self::Many(accesses, order) => {
-                let results = engine.access_many(&accesses, order).await;
+                let results = engine.access_many(accesses.clone(), order).await;
                 let answers = accesses.into_iter().zip(results);
                 let answer = |((key, access), result)| match access {
                     Access::Update(update) => Some((key, update.operation, result)),
