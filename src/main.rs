@@ -1,6 +1,6 @@
 //! The readstates program: reads its command line and runs what it names.
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use clap::{ArgMatches, Command, FromArgMatches as _, Subcommand as _};
 use readstates::{
@@ -8,7 +8,7 @@ use readstates::{
     clock::Clock,
     config::{self, Config},
     logging,
-    server::{Server, Shutdown, StartError, Stopped},
+    server::{self, Server, Shutdown, StartError, Stopped},
 };
 use tokio::runtime::Runtime;
 
@@ -20,14 +20,11 @@ fn main() -> ExitCode {
         Ok(matches) => matches,
         Err(error) => return cli::explain(&error).into(),
     };
-    let Ok(runtime) = Runtime::new() else {
-        eprintln!("readstates: the system refused threads");
-        return Exit::Failed.into();
-    };
-    let exit = runtime.block_on(run(&matches));
-    // A store that hangs must not keep the process: what could be flushed is.
-    runtime.shutdown_background();
-    exit.into()
+    match matches.subcommand() {
+        None => serve(&matches).into(),
+        Some(("serve", matches)) => serve(matches).into(),
+        Some(_) => ask(&matches).into(),
+    }
 }
 
 fn command() -> Command {
@@ -40,19 +37,7 @@ fn command() -> Command {
     ClientCommand::augment_subcommands(root)
 }
 
-async fn run(matches: &ArgMatches) -> Exit {
-    match matches.subcommand() {
-        None => serve(matches).await,
-        Some(("serve", matches)) => serve(matches).await,
-        Some(_) => {
-            let client = ClientCommand::from_arg_matches(matches);
-            let client = client.expect("clap has checked the subcommands that it made");
-            cli::run(client, command()).await
-        }
-    }
-}
-
-async fn serve(matches: &ArgMatches) -> Exit {
+fn serve(matches: &ArgMatches) -> Exit {
     let config = match Config::from_process(matches) {
         Ok(config) => config,
         Err(errors) => {
@@ -61,17 +46,32 @@ async fn serve(matches: &ArgMatches) -> Exit {
         }
     };
     logging::start(config.log_format, &config.log_filter);
-    match serve_until_stopped(config).await {
-        Ok(Stopped { unflushed: 0 }) => Exit::Done,
-        Ok(_) => Exit::Failed,
-        Err(error) => {
-            tracing::error!(%error, "readstates did not serve");
-            Exit::Failed
-        }
-    }
+    run(server::main_runtime(&config), serve_until_stopped(config))
 }
 
-async fn serve_until_stopped(config: Config) -> Result<Stopped, StartError> {
-    let shutdown = Shutdown::by_signal().map_err(StartError::Listen)?;
-    Server::start(config, Clock::system()).await?.run(shutdown).await
+fn ask(matches: &ArgMatches) -> Exit {
+    let client = ClientCommand::from_arg_matches(matches).expect("clap has checked what it made");
+    run(Runtime::new(), cli::run(client, command()))
+}
+
+fn run(runtime: io::Result<Runtime>, work: impl Future<Output = Exit>) -> Exit {
+    let Ok(runtime) = runtime else {
+        eprintln!("readstates: the system refused threads");
+        return Exit::Failed;
+    };
+    let exit = runtime.block_on(work);
+    // A store that hangs must not keep the process: what could be flushed is.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn serve_until_stopped(config: Config) -> Exit {
+    let served = async {
+        let shutdown = Shutdown::by_signal().map_err(StartError::Listen)?;
+        Server::start(config, Clock::system()).await?.run(shutdown).await
+    };
+    match served.await.inspect_err(|error| tracing::error!(%error, "readstates did not serve")) {
+        Ok(Stopped { unflushed: 0 }) => Exit::Done,
+        Ok(_) | Err(_) => Exit::Failed,
+    }
 }

@@ -20,6 +20,15 @@ pub enum Durability {
     Store,
 }
 
+/// How the threads that serve calls share the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuntimeForm {
+    /// Each has connections of its own, from their first byte to their last.
+    PerCore,
+    /// Whichever is free takes the next call of any connection.
+    Shared,
+}
+
 /// The shape of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -44,6 +53,12 @@ impl StoreKind {
 impl Durability {
     pub(super) const NAMES: &[(&'static str, Self)] =
         &[("journal", Self::Journal), ("memory", Self::Memory), ("store", Self::Store)];
+    pub(super) const LATER: &[Later] = &[];
+}
+
+impl RuntimeForm {
+    pub(super) const NAMES: &[(&'static str, Self)] =
+        &[("per-core", Self::PerCore), ("shared", Self::Shared)];
     pub(super) const LATER: &[Later] = &[];
 }
 

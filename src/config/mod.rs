@@ -23,7 +23,7 @@ use std::{env, ffi::OsString, path::PathBuf};
 use clap::ArgMatches;
 
 pub use args::args;
-pub use choice::{Durability, LogFormat, StoreKind};
+pub use choice::{Durability, LogFormat, RuntimeForm, StoreKind};
 pub use error::{ConfigError, ConfigErrors};
 pub use file::ConfigFile;
 pub use layers::Origin;

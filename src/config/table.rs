@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     Setting,
-    choice::{Durability, LogFormat, StoreKind},
+    choice::{Durability, LogFormat, RuntimeForm, StoreKind},
     reader::Reader,
     value::{address, auto_or, choice, count, directory, duration, filter, size, zero_or},
 };
@@ -128,6 +128,14 @@ settings! {
 
     /// The most loads from the store at once.
     max_concurrent_loads: usize = "max-concurrent-loads" NUMBER "256", count(1..=65_536);
+
+    /// How the threads that serve calls share the connections: per-core (each has connections of
+    /// its own) or shared (whichever is free takes the next call of any connection).
+    runtime: RuntimeForm =
+        "runtime" RUNTIME "per-core", choice(RuntimeForm::NAMES, RuntimeForm::LATER);
+
+    /// Threads that serve calls; auto is one for each processor there is.
+    serve_threads: Option<usize> = "serve-threads" NUMBER "auto", auto_or(count(1..=1_024));
 
     /// The most calls at once on one connection.
     max_concurrent_streams: u32 = "max-concurrent-streams" NUMBER "1024", count(1..=1_000_000);

@@ -43,6 +43,7 @@ fn nothing_given_means_the_documented_defaults() {
     assert_eq!(config.log_filter, "info,fjall=warn,lsm_tree=warn");
     assert_eq!((config.max_request_bytes, config.max_items), (1 << 20, 10_000));
     assert_eq!((config.max_keys, config.max_page_size), (1_000, 10_000));
+    assert_eq!((config.runtime, config.serve_threads), (RuntimeForm::PerCore, None));
     assert_eq!((config.max_concurrent_loads, config.max_concurrent_streams), (256, 1024));
     assert_eq!((config.max_watched_users, config.max_watch_queue), (250_000, 16_384));
     assert_eq!(config.watch_memory, 64 << 20);
@@ -96,7 +97,7 @@ fn every_setting_is_taken_from_flag_variable_and_file() {
 fn all_errors_are_told_at_once_with_key_value_origin_and_what_is_allowed() {
     let text = "max-items = 0\nflush_after = \"1s\"\n[cache]\nentries = 5\n";
     let words = refused(
-        &["--flush-after", "0s", "--durability=disk", "--store=cassandra"],
+        &["--flush-after=0s", "--durability=disk", "--store=cassandra", "--runtime=one"],
         &[("READSTATES_LISTEN", "nowhere"), ("READSTATES_SHARDS", "many")],
         text,
     );
@@ -109,6 +110,7 @@ fn all_errors_are_told_at_once_with_key_value_origin_and_what_is_allowed() {
         "shards = \"many\" (variable READSTATES_SHARDS): allowed is a number from 1 to 65536, or",
         "flush-after = \"0s\" (flag --flush-after): allowed is a duration from 1ms to 1day",
         "durability = \"disk\" (flag --durability): allowed is one of journal, memory, store",
+        "runtime = \"one\" (flag --runtime): allowed is one of per-core, shared",
         "store = \"cassandra\" (flag --store): this version has no Cassandra store; choose",
     ];
     for line in expected {
@@ -220,4 +222,12 @@ fn a_store_in_memory_keeps_no_journal_and_a_journal_beside_it_is_refused() {
     assert_eq!(config.durability, Durability::Memory);
     let words = refused(&["--store=memory", "--durability=journal"], &[], "");
     assert!(words.contains("with store = memory it cannot be journal"), "{words}");
+}
+
+#[test]
+fn no_serving_thread_is_none_too_few() {
+    let words = refused(&["--serve-threads=0"], &[], "");
+    assert!(words.contains("allowed is a number from 1 to 1024, or auto"), "{words}");
+    let config = Config::load(&flags(&["--serve-threads=3"]), NONE, None).expect("it is valid");
+    assert_eq!(config.serve_threads, Some(3));
 }

@@ -5,6 +5,7 @@
 //! dashboards made for other gRPC servers work. Nothing is labelled by user or channel.
 
 mod cache;
+mod connections;
 mod family;
 mod flush;
 mod journal;
@@ -19,6 +20,7 @@ mod watch;
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 
 pub use cache::CacheSnapshot;
+pub use connections::ConnectionMetrics;
 pub use flush::FlushMetrics;
 pub use journal::{JournalMetrics, JournalSnapshot};
 pub use rejections::RejectionMetrics;
@@ -43,6 +45,8 @@ pub struct Metrics {
     pub rpc: RpcTable,
     /// Calls being served now.
     pub in_flight_requests: IntGauge,
+    /// Connections of the gRPC port.
+    pub connections: ConnectionMetrics,
     /// Calls refused because a bound is reached.
     pub rejections: RejectionMetrics,
     /// Misses that waited for a load which another call had begun.
@@ -79,6 +83,7 @@ impl Metrics {
                 "readstates_in_flight_requests",
                 "Calls being served now.",
             )?,
+            connections: ConnectionMetrics::new(&registry)?,
             rejections: RejectionMetrics::new(&registry)?,
             coalesced_loads: family::counter(
                 &registry,

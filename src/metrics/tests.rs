@@ -7,7 +7,7 @@ use std::{
 use super::*;
 
 /// Every metric of the server, as dashboards and alerts know it.
-const NAMES: [&str; 57] = [
+const NAMES: [&str; 59] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "grpc_server_started_total",
@@ -18,6 +18,7 @@ const NAMES: [&str; 57] = [
     "process_start_time_seconds",
     "process_threads",
     "process_virtual_memory_bytes",
+    "readstates_accept_errors_total",
     "readstates_build_info",
     "readstates_cache_bytes",
     "readstates_cache_capacity_entries",
@@ -27,6 +28,7 @@ const NAMES: [&str; 57] = [
     "readstates_cache_misses_total",
     "readstates_cache_victims",
     "readstates_coalesced_loads_total",
+    "readstates_connections",
     "readstates_dirty_entries",
     "readstates_dirty_limit_entries",
     "readstates_dirty_refused_total",
@@ -79,7 +81,9 @@ fn value(text: &str, series: &str) -> f64 {
 #[cfg(target_os = "linux")]
 #[test]
 fn every_metric_is_there_from_the_start() {
-    let text = metrics().encode().expect("it encodes");
+    let metrics = metrics();
+    metrics.connections.of("serve-0");
+    let text = metrics.encode().expect("it encodes");
     let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let expected: BTreeSet<_> = NAMES.into_iter().collect();
     assert_eq!(names.collect::<BTreeSet<_>>(), expected);

@@ -35,6 +35,9 @@ pub enum StartError {
     /// The gRPC port failed while it was served.
     #[error("the gRPC port failed: {0}")]
     Serve(#[from] tonic::transport::Error),
+    /// A thread that serves calls ended while its connections were open.
+    #[error("a thread that serves calls has ended; see the log above, and start the server again")]
+    Deaf,
     /// A part of the program is put together wrongly.
     #[error("the program is put together wrongly: {0}")]
     Assembly(String),

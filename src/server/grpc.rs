@@ -1,15 +1,17 @@
 //! The gRPC port: services, reflection and the limits of connections.
 
-use std::{future::Future, sync::Arc, time::Duration};
-
-use tokio::net::TcpListener;
-use tonic::{
-    service::Routes,
-    transport::{self, server::TcpIncoming},
+use std::{
+    future::{self, Future},
+    io,
+    sync::Arc,
+    time::Duration,
 };
+
+use futures_util::Stream;
+use tonic::{service::Routes, transport};
 use tonic_health::pb::health_server::HealthServer;
 
-use super::{StartError, start::Parts};
+use super::{StartError, connection::Connection, start::Parts};
 use crate::{
     config::Config,
     lifecycle::Lifecycle,
@@ -28,7 +30,7 @@ const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 /// Calls that clients may cancel at once before h2 takes it for an attack and cuts the connection.
 const PENDING_RESETS_MAX: usize = 1024;
 
-/// Every service of the port, with what wraps their calls.
+/// Every service of the port, with what wraps their calls. Runtimes may serve it side by side.
 pub(super) struct Port {
     routes: Routes,
     calls: CallLayer,
@@ -69,21 +71,23 @@ fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// Serves until `drain` ends, and then until the last call has.
-pub(super) fn serve(
-    config: &Config,
-    listener: TcpListener,
-    port: Port,
-    drain: impl Future<Output = ()> + Send + 'static,
-) -> impl Future<Output = Result<(), transport::Error>> + Send + 'static {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let mut server = transport::Server::builder()
-        .max_concurrent_streams(config.max_concurrent_streams)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_GRACE))
-        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .layer(port.calls);
-    let router = server.add_routes(port.routes);
-    async move { router.serve_with_incoming_shutdown(incoming, drain).await }
+impl Port {
+    /// Serves what comes in, and once nothing more will, until the last call has ended. The runtime
+    /// is that which polls the future.
+    pub fn serve(
+        &self,
+        config: &Config,
+        incoming: impl Stream<Item = io::Result<Connection>> + Send + 'static,
+    ) -> impl Future<Output = Result<(), transport::Error>> + Send + 'static {
+        let mut server = transport::Server::builder()
+            .max_concurrent_streams(config.max_concurrent_streams)
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_GRACE))
+            .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+            .layer(self.calls.clone());
+        let router = server.add_routes(self.routes.clone());
+        // Only where it could be told to does it drain at the end of what comes in.
+        router.serve_with_incoming_shutdown(incoming, future::pending())
+    }
 }

@@ -8,16 +8,21 @@
 //! journal fails -> waiting calls are told -> Stopped, nothing flushed; the next start recovers
 //! ```
 
+mod connection;
+mod dealer;
 mod error;
 mod grpc;
 mod journaling;
 mod past;
+mod serve_thread;
+mod serving;
 mod shutdown;
 mod start;
 
 use std::{net::SocketAddr, sync::Arc};
 
 pub use error::StartError;
+pub use serving::main_runtime;
 pub use shutdown::{Shutdown, Stopped};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -31,6 +36,7 @@ use crate::{
     lifecycle::{Lifecycle, Phase},
     store::Store,
 };
+use serving::Serving;
 
 /// A server whose ports are bound and whose parts run, but which does not answer calls yet.
 pub struct Server {
@@ -118,12 +124,15 @@ impl Server {
     /// Where the port cannot be served.
     pub async fn run(self, shutdown: Shutdown) -> Result<Stopped, StartError> {
         let address = self.grpc_address()?;
-        let routes = grpc::routes(&self.config, &self.parts, self.lifecycle.clone())?;
+        let port = grpc::routes(&self.config, &self.parts, self.lifecycle.clone())?;
         let (drain, draining) = oneshot::channel::<()>();
         let drained = async {
             draining.await.ok();
         };
-        let serving = tokio::spawn(grpc::serve(&self.config, self.grpc, routes, drained));
+        let journal = self.parts.journal.as_ref().map(|journaling| &journaling.journal);
+        let connections = &self.parts.metrics.connections;
+        let mut serving =
+            Serving::start(&self.config, self.grpc, &port, journal, connections, drained)?;
         self.lifecycle.advance(Phase::Ready);
         info!("listening grpc={address} admin={}", self.admin_address);
         info!("try: grpcurl -plaintext {address} list");
@@ -131,12 +140,13 @@ impl Server {
             config: &self.config,
             lifecycle: &self.lifecycle,
             shutdown,
-            serving,
+            serving: &mut serving.all,
             drain,
         };
         let stopped = stopping.run(self.parts).await;
         self.admin_shutdown.send(()).ok();
         self.admin.await.ok();
+        serving.end().await;
         stopped
     }
 }

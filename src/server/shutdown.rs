@@ -8,7 +8,6 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tonic::transport;
 use tracing::{error, info, warn};
 
 use super::{StartError, start::Parts};
@@ -80,18 +79,18 @@ pub(super) struct Stopping<'a> {
     pub config: &'a Config,
     pub lifecycle: &'a Lifecycle,
     pub shutdown: Shutdown,
-    pub serving: JoinHandle<Result<(), transport::Error>>,
+    pub serving: &'a mut JoinHandle<Result<(), StartError>>,
     pub drain: oneshot::Sender<()>,
 }
 
 impl Stopping<'_> {
-    pub async fn run(mut self, parts: Parts) -> Result<Stopped, StartError> {
+    pub async fn run(self, parts: Parts) -> Result<Stopped, StartError> {
         let lifecycle = self.lifecycle;
         let flush_timeout = self.config.flush_timeout;
         let journal = parts.journal.as_ref().map(|journaling| journaling.journal.clone());
         let failed = tokio::select! {
             () = self.shutdown.times(1) => None,
-            served = &mut self.serving => Some(served),
+            served = &mut *self.serving => Some(served),
             error = failure_of(journal.clone()) => return self.give_up(error).await,
         };
         lifecycle.advance(Phase::Draining);
@@ -109,18 +108,18 @@ impl Stopping<'_> {
         lifecycle.advance(Phase::Stopped);
         match failed {
             None | Some(Ok(Ok(()))) => Ok(stopped),
-            Some(Ok(Err(error))) => Err(error.into()),
+            Some(Ok(Err(error))) => Err(error),
             Some(Err(error)) => Err(StartError::Assembly(error.to_string())),
         }
     }
 
     /// The journal has failed (I10): what waits for it is told, and nothing more is acknowledged.
     /// Nothing is flushed either: only the next start knows what of it is durable.
-    async fn give_up(mut self, error: JournalError) -> Result<Stopped, StartError> {
+    async fn give_up(self, error: JournalError) -> Result<Stopped, StartError> {
         error!(%error, "the server ends: start it again, it recovers what was acknowledged");
         self.lifecycle.advance(Phase::Draining);
         self.drain.send(()).ok();
-        if timeout(GIVE_UP_GRACE, &mut self.serving).await.is_err() {
+        if timeout(GIVE_UP_GRACE, self.serving).await.is_err() {
             warn!("calls in flight did not end in time");
         }
         self.lifecycle.advance(Phase::Stopped);
@@ -128,10 +127,10 @@ impl Stopping<'_> {
     }
 
     async fn drain(self) {
-        let Self { config, shutdown, mut serving, drain, .. } = self;
+        let Self { config, shutdown, serving, drain, .. } = self;
         drain.send(()).ok();
         tokio::select! {
-            _ = &mut serving => return,
+            _ = &mut *serving => return,
             () = sleep(config.drain_timeout) => warn!("calls in flight did not end in time"),
             () = shutdown.times(2) => warn!("asked again: not waiting for calls in flight"),
         }

@@ -14,11 +14,12 @@ use crate::{
 };
 
 /// What dashboards and alerts are built on: architecture and README name them.
-const METRICS: [&str; 23] = [
+const METRICS: [&str; 25] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "grpc_server_started_total",
     "process_resident_memory_bytes",
+    "readstates_accept_errors_total",
     "readstates_build_info",
     "readstates_cache_bytes",
     "readstates_cache_capacity_entries",
@@ -27,6 +28,7 @@ const METRICS: [&str; 23] = [
     "readstates_cache_hits_total",
     "readstates_cache_misses_total",
     "readstates_coalesced_loads_total",
+    "readstates_connections",
     "readstates_dirty_entries",
     "readstates_flush_batches_total",
     "readstates_flush_failures_total",

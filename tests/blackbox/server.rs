@@ -94,6 +94,17 @@ impl Server {
         Client::new(self.channel().await).max_decoding_message_size(64 << 20)
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.running.pid
+    }
+
+    /// Waits until it logs a line with these words.
+    pub fn logged(&mut self, words: &str) {
+        let deadline = Instant::now() + START_LIMIT;
+        self.running.read_until(deadline, |line| line.contains(words).then_some(()));
+    }
+
     /// Sends a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
         self.running.signal(name);
@@ -164,15 +175,20 @@ impl Running {
     /// Reads on until both ports are told.
     fn listening(&mut self) -> (String, String) {
         let deadline = Instant::now() + START_LIMIT;
+        self.read_until(deadline, |line| address(line, "grpc=").zip(address(line, "admin=")))
+    }
+
+    /// Reads on until `found` finds something in a line.
+    fn read_until<T>(&mut self, deadline: Instant, found: impl Fn(&str) -> Option<T>) -> T {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = self.lines.recv_timeout(left) else {
-                panic!("it ended, or did not listen in time: {:#?}", self.log);
+                panic!("it ended, or did not say so in time: {:#?}", self.log);
             };
-            let ports = (address(&line, "grpc="), address(&line, "admin="));
+            let found = found(&line);
             self.log.push(line);
-            if let (Some(grpc), Some(admin)) = ports {
-                return (grpc, admin);
+            if let Some(found) = found {
+                return found;
             }
         }
     }
