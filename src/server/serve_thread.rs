@@ -1,6 +1,10 @@
 //! A thread that serves connections of its own, on a runtime of its own.
 
-use std::{future::Future, thread, time::Duration};
+use std::{
+    future::{self, Future},
+    thread,
+    time::Duration,
+};
 
 use tokio::{runtime::Builder, sync::oneshot, task::spawn_blocking, time::timeout};
 use tonic::transport;
@@ -20,8 +24,8 @@ pub(super) struct ServeThread {
 }
 
 impl ServeThread {
-    /// Starts a thread that runs `serving`, and then goes on with what calls have left running
-    /// until it is told to end. What comes of `serving` comes out of the future, also where the
+    /// Starts a thread that runs `serving`, and goes on with what calls have left running, until it
+    /// is told to end. What comes of `serving` comes out of the future, also where the
     /// thread dies of it.
     ///
     /// # Errors
@@ -40,9 +44,15 @@ impl ServeThread {
                 // Wakes those who wait in this runtime, from inside it.
                 tokio::spawn(journal.herald());
             }
-            served.send(serving.await).ok();
-            // Loads, and writes whose caller went away, go on: others may wait for them.
-            stopped.await.ok();
+            let serve = async {
+                served.send(serving.await).ok();
+                // Loads, and writes whose caller went away, go on: others may wait for them.
+                future::pending::<()>().await;
+            };
+            tokio::select! {
+                _ = stopped => {}
+                () = serve => {}
+            }
         };
         let thread = thread::Builder::new().name(name.clone()).spawn(move || {
             runtime.block_on(run);
@@ -84,7 +94,7 @@ mod tests {
             tokio::spawn(async move {
                 done.send(()).ok();
                 let _left = left;
-                std::future::pending::<()>().await;
+                future::pending::<()>().await;
             });
             Ok(())
         };
@@ -93,6 +103,19 @@ mod tests {
         goes_on.await.expect("it runs on");
         assert!(gone.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
         thread.end().await;
+        assert!(gone.await.is_err(), "it was dropped");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_does_not_end_keeps_no_thread_alive() {
+        let (left, gone) = oneshot::channel::<()>();
+        let serving = async move {
+            let _left = left;
+            future::pending().await
+        };
+        let (thread, outcome) = ServeThread::spawn("serve-9".to_owned(), serving, None).unwrap();
+        thread.end().await;
+        assert!(outcome.await.is_err(), "it did not come to its end");
         assert!(gone.await.is_err(), "it was dropped");
     }
 

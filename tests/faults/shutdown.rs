@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use readstates::{
+    config::RuntimeForm,
     lifecycle::Phase,
     proto::{AckRequest, IncrementRequest},
     server::Stopped,
@@ -128,23 +129,33 @@ async fn a_store_that_comes_back_within_the_flush_timeout_gets_everything() {
     assert_eq!(node.stored(key(5, 1)).await.expect("a row").mention_count(), 1);
 }
 
-/// The call in flight outlives the last flush: it must not be told that its change is kept.
+/// The call in flight outlives the last flush: it must not be told that its change is kept. Where
+/// its runtime ends with the server it is told nothing.
 #[tokio::test]
 async fn a_second_ask_ends_the_drain_and_late_changes_are_refused() {
-    let mut node = Node::start(|config| config.drain_timeout = HOUR).await;
-    dirty(&mut node.client().await, 3).await;
-    let (gate, call) = held_call(&node, 9).await;
-    node.ask();
-    node.lifecycle.wait_for(Phase::Draining).await;
-    assert!(!call.is_finished());
-    node.ask();
-    assert_eq!(node.stopped().await, Stopped { unflushed: 0 });
-    assert_eq!(node.stored(key(3, 1)).await.expect("a row").mention_count(), 1);
-    gate.open();
-    let refused = call.await.expect("no panic").expect_err("its change would be lost");
-    let reason = refused.get_details_error_info().expect("every error has a reason").reason;
-    assert_eq!((refused.code(), &*reason), (Code::Unavailable, "DRAINING"));
-    assert_eq!(node.stored(key(9, 1)).await, None);
+    for form in [RuntimeForm::PerCore, RuntimeForm::Shared] {
+        let mut node = Node::start(|config| {
+            config.drain_timeout = HOUR;
+            config.runtime = form;
+        })
+        .await;
+        dirty(&mut node.client().await, 3).await;
+        let (gate, call) = held_call(&node, 9).await;
+        node.ask();
+        node.lifecycle.wait_for(Phase::Draining).await;
+        assert!(!call.is_finished());
+        node.ask();
+        assert_eq!(node.stopped().await, Stopped { unflushed: 0 });
+        assert_eq!(node.stored(key(3, 1)).await.expect("a row").mention_count(), 1);
+        gate.open();
+        let refused = call.await.expect("no panic").expect_err("its change would be lost");
+        let reason = refused.get_details_error_info().map(|details| details.reason);
+        match form {
+            RuntimeForm::PerCore => assert_eq!(reason, None, "{refused:?}"),
+            RuntimeForm::Shared => assert_eq!(reason.as_deref(), Some("DRAINING"), "{refused:?}"),
+        }
+        assert_eq!(node.stored(key(9, 1)).await, None);
+    }
 }
 
 #[tokio::test]
