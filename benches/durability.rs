@@ -17,10 +17,12 @@
 //! its thread and of the second wake of each call. An hour earlier the same disk took 4 ms a sync;
 //! then 64 in flight cannot pass 16 thousand a second, whoever writes.
 
-#[path = "load/acks.rs"]
-mod acks;
 #[path = "load/mod.rs"]
 mod load;
+#[path = "load/setting.rs"]
+mod setting;
+#[path = "load/states.rs"]
+mod states;
 
 use std::{
     fs::File,
@@ -33,15 +35,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use acks::{CONNECTIONS, ack};
-use load::{connect, rate, setting};
+use load::{connect, rate};
 use rand::Rng as _;
 use readstates::{
     clock::Clock,
     config::{Config, Durability},
+    proto::read_states_service_client::ReadStatesServiceClient,
     server::{Server, Shutdown, StartError, Stopped},
     store::MemoryStore,
 };
+use setting::setting;
+use states::{CONNECTIONS, request};
 use tokio::{sync::watch, task::JoinHandle};
 use tonic::transport::Channel;
 
@@ -163,4 +167,8 @@ impl Side {
         self.running.await??;
         Ok(())
     }
+}
+
+async fn ack(channel: Channel, key: u64, message: u64) -> Result<(), tonic::Status> {
+    ReadStatesServiceClient::new(channel).ack(request(key, message)).await.map(drop)
 }

@@ -18,6 +18,8 @@
 
 #[path = "load/mod.rs"]
 mod load;
+#[path = "load/setting.rs"]
+mod setting;
 
 use std::{
     fs,
@@ -28,13 +30,14 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use load::{connect, rate, setting};
+use load::{connect, rate};
 use parking_lot::Mutex;
 use rand::Rng as _;
 use readstates::proto::{
     AckRequest, BulkAckItem, BulkAckRequest, BulkAckResult, RestoreItem, RestoreRequest,
     WatchRequest, WatchTarget, read_states_service_client::ReadStatesServiceClient,
 };
+use setting::setting;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 

@@ -1,16 +1,9 @@
 //! Unary load from inside the process: callers that each call again once they are answered.
 
-use std::{
-    env,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rand::{SeedableRng as _, rngs::SmallRng};
 use tonic::transport::Channel;
-
-pub fn setting(name: &str, default: u64) -> u64 {
-    env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 /// Opens so many connections.
 pub async fn connect(

@@ -29,7 +29,7 @@ use connection::Connection;
 pub enum Call {
     /// `grpc.health.v1.Health/Check`, whose handler does nearly nothing.
     Health,
-    /// `Ack` of a state drawn from these numbers (see `acks::request`), each with a higher message
+    /// `Ack` of a state drawn from these numbers (see `states::request`), each with a higher message
     /// than any before in this process.
     Ack(Range<u64>),
 }

@@ -14,7 +14,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 
 use super::{Call, frame};
 
-/// As in `acks::request`.
+/// As in `states::request`.
 const CHANNELS_PER_USER: u64 = 50;
 const USER_AGENT: &str = "readstates-wire";
 /// Before each message: not compressed, and its length.

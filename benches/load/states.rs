@@ -1,7 +1,6 @@
-//! Acks of states by number, fifty channels a user.
+//! States by number, fifty channels a user.
 
-use readstates::proto::{AckRequest, read_states_service_client::ReadStatesServiceClient};
-use tonic::transport::Channel;
+use readstates::proto::AckRequest;
 
 const CHANNELS_PER_USER: u64 = 50;
 /// As many connections as clients of a gateway have.
@@ -14,8 +13,4 @@ pub fn request(key: u64, message_id: u64) -> AckRequest {
         message_id,
         ..AckRequest::default()
     }
-}
-
-pub async fn ack(channel: Channel, key: u64, message: u64) -> Result<(), tonic::Status> {
-    ReadStatesServiceClient::new(channel).ack(request(key, message)).await.map(drop)
 }
