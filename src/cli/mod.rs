@@ -2,13 +2,17 @@
 //! server through the generated client only and knows nothing of how the server works. Only
 //! `journal` works on files instead: it is for a server that is down.
 
+mod bench;
 mod completions;
 mod dump;
 mod dump_file;
 mod failure;
+#[cfg(test)]
+mod fake;
 mod health;
 mod journal;
 mod kind;
+mod latency;
 mod list;
 mod load;
 mod output;
@@ -24,6 +28,7 @@ mod verify;
 mod walk;
 mod watch;
 
+pub use bench::BenchArgs;
 pub use completions::CompletionsArgs;
 pub use dump::DumpArgs;
 pub use failure::Exit;
@@ -44,6 +49,8 @@ use failure::Failure;
 pub enum ClientCommand {
     /// Play a chat trace against a server and compare what it then holds with the truth
     Replay(ReplayArgs),
+    /// Put load on a server and measure it; compare two such measurements
+    Bench(BenchArgs),
     /// Show one read state
     Get(GetArgs),
     /// List the read states of a user
@@ -96,6 +103,7 @@ pub fn explain(said: &clap::Error) -> Exit {
 async fn dispatch(command: ClientCommand, root: Command) -> Result<Exit, Failure> {
     match command {
         ClientCommand::Replay(args) => replay::replay(args).await,
+        ClientCommand::Bench(args) => bench::bench(args).await,
         ClientCommand::Get(args) => state::get(args).await,
         ClientCommand::List(args) => list::list(args).await,
         ClientCommand::Ack(args) => state::ack(args).await,

@@ -12,6 +12,11 @@ pub fn counter(what: &str) -> ProgressBar {
     styled(&format!("{{spinner}} {{human_pos}} {what}  {{per_sec}}  {{elapsed}}"))
 }
 
+/// A bar over milliseconds of a time that is known, with a message.
+pub fn clock_bar() -> ProgressBar {
+    styled("{wide_bar} {elapsed}  {msg}")
+}
+
 fn styled(look: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     match ProgressStyle::with_template(look) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use http::Uri;
 use tonic::transport::{Channel, Endpoint};
 
 use super::failure::Failure;
@@ -44,6 +45,11 @@ impl Target {
     /// A channel that connects when it is first used, and again after the connection broke.
     pub fn connect_lazily(&self, call_deadline: Duration) -> Result<Channel, Failure> {
         Ok(self.endpoint(call_deadline)?.connect_lazy())
+    }
+
+    /// The address itself, for connections that are not tonic's.
+    pub fn uri(&self) -> Result<Uri, Failure> {
+        Ok(self.endpoint(CONNECT_DEADLINE)?.uri().clone())
     }
 
     fn endpoint(&self, call_deadline: Duration) -> Result<Endpoint, Failure> {

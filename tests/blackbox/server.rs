@@ -84,6 +84,11 @@ impl Server {
         &self.admin
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.running.pid
+    }
+
     pub async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).expect("an address");
         endpoint.connect().await.expect("the server said that it listens")

@@ -8,8 +8,6 @@
 //! ```
 
 mod crew;
-#[cfg(test)]
-mod fake;
 mod feed;
 mod input;
 mod operation;
@@ -179,7 +177,8 @@ mod tests {
     use tempfile::TempDir;
     use tonic::Status;
 
-    use super::{fake::Fake, *};
+    use super::*;
+    use crate::cli::fake::Fake;
 
     #[derive(Debug, Parser)]
     struct CommandLine {

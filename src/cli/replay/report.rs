@@ -6,11 +6,10 @@ use serde_json::{Value, json};
 
 use super::{
     play::Played,
-    tally::Latency,
     truth::Held,
     verify::{Difference, Findings},
 };
-use crate::cli::{show::render_lines, table::Table};
+use crate::cli::{latency::Latency, show::render_lines, table::Table};
 
 /// The quantiles shown, and their names.
 const QUANTILES: [(&str, f64); 5] =

@@ -2,46 +2,8 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use super::{operation::Operation, schedule::Step};
-
-/// Latencies are kept from one microsecond to this, to three digits; slower ones count as this.
-const LATENCY_MAX: Duration = Duration::from_secs(600);
-/// Significant digits of a latency.
-const LATENCY_DIGITS: u8 = 3;
-
-/// How long calls took from sending to the answer. Of a call that was tried again only the try
-/// that was answered counts.
-#[derive(Clone, Debug)]
-pub struct Latency {
-    micros: Histogram<u64>,
-}
-
-impl Default for Latency {
-    fn default() -> Self {
-        let max = LATENCY_MAX.as_micros() as u64;
-        let micros = Histogram::new_with_bounds(1, max, LATENCY_DIGITS);
-        Self { micros: micros.expect("the bounds are constant and right") }
-    }
-}
-
-impl Latency {
-    /// Counts one call.
-    pub fn record(&mut self, latency: Duration) {
-        self.micros.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    /// How many calls were counted.
-    pub fn count(&self) -> u64 {
-        self.micros.len()
-    }
-
-    /// What `quantile` (0 to 1) of the calls stayed within, in microseconds; 1 for the slowest.
-    pub fn quantile_us(&self, quantile: f64) -> u64 {
-        self.micros.value_at_quantile(quantile).min(self.micros.max())
-    }
-}
+use crate::cli::latency::Latency;
 
 /// Counts of what the server answered.
 #[derive(Clone, Debug, Default)]
@@ -103,24 +65,5 @@ mod tests {
         assert_eq!((tally.acks, tally.fan_outs), (1, 1));
         assert_eq!((tally.mentions, tally.duplicates, tally.operations()), (2, 1, 3));
         assert_eq!((tally.ack_latency.count(), tally.fan_out_latency.count()), (1, 2));
-    }
-
-    #[test]
-    fn quantiles_are_true_to_three_digits() {
-        let mut latency = Latency::default();
-        for micros in 1..=1_000 {
-            latency.record(Duration::from_micros(micros));
-        }
-        assert_eq!(latency.quantile_us(0.5), 500);
-        assert_eq!(latency.quantile_us(0.999), 999);
-        assert_eq!(latency.quantile_us(1.0), 1_000);
-        latency.record(Duration::MAX);
-        let max = latency.quantile_us(1.0);
-        assert!(max.abs_diff(LATENCY_MAX.as_micros() as u64) < max / 500, "{max}");
-    }
-
-    #[test]
-    fn nothing_measured_is_zero() {
-        assert_eq!(Latency::default().quantile_us(0.99), 0);
     }
 }

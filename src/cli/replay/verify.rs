@@ -11,11 +11,10 @@ use tonic::Status;
 
 use super::{
     crew::Crew,
-    tally::Latency,
     truth::{Held, Truth},
 };
 use crate::{
-    cli::{pages::Pages, target::Client},
+    cli::{latency::Latency, pages::Pages, target::Client},
     proto::{ListRequest, ListResponse, ReadState, ReadStateType},
 };
 

@@ -1,5 +1,5 @@
 //! A server for tests of the client: answers `Ack`, `FanOut` and `List` by the definition of a read
-//! state, and misbehaves on demand.
+//! state, `Apply` and `ApplyStream` for acks only, and misbehaves on demand.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,23 +9,26 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
+use futures_util::StreamExt as _;
 use http::{Request, Response};
 use parking_lot::Mutex;
 use tokio::{net::TcpListener, runtime::Runtime, sync::Notify};
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{Stream, wrappers::TcpListenerStream};
 use tonic::{
-    Status,
+    Status, Streaming,
     body::Body,
-    server::{Grpc, NamedService, UnaryService},
+    server::{Grpc, NamedService, StreamingService, UnaryService},
     transport::Server,
 };
 use tonic_prost::ProstCodec;
 
 use crate::proto::{
-    AckRequest, AckResponse, FanOutRequest, FanOutResponse, ListRequest, ListResponse, ReadState,
-    read_states_service_server::SERVICE_NAME,
+    AckRequest, AckResponse, ApplyRequest, ApplyResponse, ApplyStreamRequest, ApplyStreamResponse,
+    FanOutRequest, FanOutResponse, ListRequest, ListResponse, Operation, OperationResult,
+    ReadState, operation::Operation as Kind, read_states_service_server::SERVICE_NAME,
 };
 
 /// Rows in a page of `List`, whatever is asked for, so that there are many pages.
@@ -47,6 +50,9 @@ struct Memory {
     failures: Vec<Status>,
     /// At this call `reached` is told.
     call_to_tell: u64,
+    /// The next call is answered only after this.
+    stall: Option<Duration>,
+    refuses_streams: bool,
 }
 
 /// The server's memory and its way to misbehave.
@@ -91,6 +97,17 @@ impl Fake {
         self.memory.lock().failures.extend(failures);
     }
 
+    /// The next call is answered only after `stall`.
+    pub fn stall(&self, stall: Duration) {
+        self.memory.lock().stall = Some(stall);
+    }
+
+    /// The pairs there are, with their watermarks.
+    pub fn watermarks(&self) -> BTreeMap<(u64, u64), u64> {
+        let memory = self.memory.lock();
+        memory.pairs.iter().map(|(key, pair)| (*key, pair.last_acked_id)).collect()
+    }
+
     /// Ends when `call` calls have been made. Ask for it before they are.
     pub fn reaches(&self, call: u64) -> impl Future<Output = ()> {
         self.memory.lock().call_to_tell = call;
@@ -101,6 +118,15 @@ impl Fake {
     /// Calls answered so far.
     pub fn calls(&self) -> u64 {
         self.memory.lock().calls
+    }
+
+    /// From now on streams are refused, as by a server that does not know them.
+    pub fn refuse_streams(&self) {
+        self.memory.lock().refuses_streams = true;
+    }
+
+    fn serves_streams(&self) -> bool {
+        !self.memory.lock().refuses_streams
     }
 
     /// Adds a row that nothing asked for.
@@ -127,6 +153,17 @@ impl Fake {
         let pair = memory.pairs.entry((request.user_id, request.channel_id)).or_default();
         pair.last_acked_id = pair.last_acked_id.max(request.message_id);
         AckResponse::default()
+    }
+
+    fn apply(&self, operations: &[Operation]) -> Vec<OperationResult> {
+        let apply = |operation: &Operation| match &operation.operation {
+            Some(Kind::Ack(ack)) => {
+                self.ack(ack);
+                OperationResult::default()
+            }
+            _ => OperationResult { code: 3, reason: "EMPTY".to_owned(), ..Default::default() },
+        };
+        operations.iter().map(apply).collect()
     }
 
     fn fan_out(&self, request: &FanOutRequest) -> FanOutResponse {
@@ -185,6 +222,28 @@ where
     Grpc::new(ProstCodec::<R, M>::default()).unary(Method(method), request).await
 }
 
+/// Answers every message of a stream.
+struct Conversation(Fake);
+
+type Answers = Pin<Box<dyn Stream<Item = Result<ApplyStreamResponse, Status>> + Send>>;
+
+impl StreamingService<ApplyStreamRequest> for Conversation {
+    type Response = ApplyStreamResponse;
+    type ResponseStream = Answers;
+    type Future = Ready<Result<tonic::Response<Answers>, Status>>;
+
+    fn call(&mut self, request: tonic::Request<Streaming<ApplyStreamRequest>>) -> Self::Future {
+        let fake = self.0.clone();
+        let answers = request.into_inner().map(move |message| {
+            let message = message?;
+            fake.count_call()?;
+            let results = fake.apply(&message.operations);
+            Ok(ApplyStreamResponse { sequence: message.sequence, results })
+        });
+        ready(Ok(tonic::Response::new(Box::pin(answers))))
+    }
+}
+
 impl NamedService for Fake {
     const NAME: &'static str = SERVICE_NAME;
 }
@@ -201,10 +260,25 @@ impl tower::Service<Request<Body>> for Fake {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let fake = self.clone();
         let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        let stall = self.memory.lock().stall.take();
         Box::pin(async move {
+            if let Some(stall) = stall {
+                tokio::time::sleep(stall).await;
+            }
             Ok(match method.as_str() {
                 "Ack" => answer(request, |m| fake.count_call().map(|()| fake.ack(&m))).await,
                 "FanOut" => answer(request, |m| fake.count_call().map(|()| fake.fan_out(&m))).await,
+                "Apply" => {
+                    let apply = |m: ApplyRequest| {
+                        fake.count_call()?;
+                        Ok(ApplyResponse { results: fake.apply(&m.operations) })
+                    };
+                    answer(request, apply).await
+                }
+                "ApplyStream" if fake.serves_streams() => {
+                    let codec = ProstCodec::<ApplyStreamResponse, ApplyStreamRequest>::default();
+                    Grpc::new(codec).streaming(Conversation(fake), request).await
+                }
                 "List" => answer(request, |m| fake.count_call().map(|()| fake.list(&m))).await,
                 _ => Status::unimplemented(method).into_http(),
             })
