@@ -95,9 +95,14 @@ fn errors(report: &Report) -> String {
 }
 
 fn server_line(server: &super::report::Server) -> String {
-    let each = server.cpu_us_per_call.map_or_else(String::new, |us| format!(", {us:.2} us a call"));
+    let each = |us: Option<f64>, what: &str| us.map(|us| format!(", {us:.2} us {what}"));
+    let call = each(server.cpu_us_per_call, "a call").unwrap_or_default();
+    // Where a call is one operation that says it all.
+    let several = server.cpu_us_per_operation != server.cpu_us_per_call;
+    let operation = server.cpu_us_per_operation.filter(|_| several);
+    let operation = each(operation, "an operation").unwrap_or_default();
     let rss = ByteSize(server.rss_bytes_max);
-    format!("{:.2} cores{each}, {rss} at most", server.cpu_cores)
+    format!("{:.2} cores{call}{operation}, {rss} at most", server.cpu_cores)
 }
 
 fn latency_table(report: &Report) -> Option<String> {
@@ -148,7 +153,7 @@ mod tests {
             server: Some(Server {
                 cpu_cores: 1.25,
                 cpu_us_per_call: Some(24.5),
-                cpu_us_per_operation: None,
+                cpu_us_per_operation: Some(0.25),
                 rss_bytes_max: 512 << 20,
             }),
             ..Report::empty(plan)
@@ -161,7 +166,7 @@ mod tests {
             "1,234: as many calls",
             "errors     7\n  2  ABORTED\n  5  unanswered",
             "0.50 cores, 1 threads",
-            "1.25 cores, 24.50 us a call, 512.0 MiB at most",
+            "1.25 cores, 24.50 us a call, 0.25 us an operation, 512.0 MiB at most",
             "latency       0.100  0.200  1.500  2.000   3.000  1234.567",
             "sent late by  0.100",
         ] {

@@ -10,7 +10,7 @@ use self::{
     axis::Axis,
     svg::{Anchor, Lettering, Stroke, Svg},
 };
-use super::report::{Quantiles, Report};
+use super::report::{Quantiles, Report, Window};
 use crate::cli::failure::Failure;
 
 const WIDTH: u32 = 1_100;
@@ -49,7 +49,7 @@ const OF_ONE: [Stroke; 4] = [
     Stroke { colour: "#0072b2", width: 2.0, dashes: "" },
     Stroke { colour: "#009e73", width: 2.0, dashes: "" },
     Stroke { colour: "#e69f00", width: 1.6, dashes: "" },
-    Stroke { colour: "#d55e00", width: 1.2, dashes: "" },
+    Stroke { colour: "#c2301c", width: 1.2, dashes: "" },
 ];
 
 /// Of two runs each run has a colour, the first purple, the second blue.
@@ -150,10 +150,14 @@ fn subtitle(report: &Report) -> String {
 
 /// Windows without an answer, of a run that is alone.
 fn silences(svg: &mut Svg, run: &Run<'_>, seconds: &Axis) {
-    for window in run.report.windows.iter().filter(|window| window.latency_us.is_none()) {
+    for window in silent(run) {
         let (from, to) = (window.at_seconds, window.at_seconds + window.seconds);
         svg.area((seconds.px(from), TOP), (seconds.px(to), BOTTOM), SILENCE);
     }
+}
+
+fn silent<'a>(run: &Run<'a>) -> impl Iterator<Item = &'a Window> + use<'a> {
+    run.report.windows.iter().filter(|window| window.latency_us.is_none())
 }
 
 fn grid(svg: &mut Svg, seconds: &Axis, micros: &Axis) {
@@ -187,7 +191,7 @@ fn points(
     micros: &Axis,
 ) -> Vec<Vec<(f64, f64)>> {
     let pieces = run.report.windows.split(|window| window.latency_us.is_none());
-    let place = |window: &super::report::Window| {
+    let place = |window: &Window| {
         let micros_of = window.latency_us.as_ref().map_or(0, quantile);
         let middle = window.at_seconds + window.seconds / 2.0;
         (seconds.px(middle), micros.px(micros_of as f64))
@@ -217,6 +221,10 @@ fn legend(svg: &mut Svg, runs: &[Run<'_>]) {
     }
     let faint = Lettering { size: 11, colour: FAINT_INK, ..LETTERS };
     svg.text((x, y), faint, "figures: the whole run");
+    if runs.len() == 1 && silent(&runs[0]).next().is_some() {
+        svg.area((x, y + 12.0), (x + 26.0, y + 24.0), SILENCE);
+        svg.text((x + 34.0, y + 22.0), faint, "nothing answered");
+    }
 }
 
 /// With the unit that makes it short.
@@ -245,10 +253,7 @@ fn figure(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{
-            plan::{Mix, Plan},
-            report::Window,
-        },
+        super::plan::{Mix, Plan},
         *,
     };
 
@@ -302,7 +307,7 @@ mod tests {
         let (seconds, micros) = axes(&[Run::alone(&report)]);
         let pieces = points(&Run::alone(&report), |quantiles| quantiles.max, &seconds, &micros);
         assert_eq!(pieces.iter().map(Vec::len).collect::<Vec<_>>(), [3, 4]);
-        assert_eq!(picture(&[Run::alone(&report)]).matches(SILENCE).count(), 3);
+        assert_eq!(picture(&[Run::alone(&report)]).matches(SILENCE).count(), 4);
     }
 
     #[test]
