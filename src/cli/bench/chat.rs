@@ -1,14 +1,14 @@
 //! What a real chat asks for, in figures: the mix `chat` draws by them.
 //!
-//! They were counted in nine years (2015 to 2024) of public logs of three communities (Raku's IRC,
-//! freeCodeCamp's Gitter, Lean's Zulip): 2,680,618 messages of 12,271 authors in 36,148 channels. Of
-//! these the 145,655 of freeCodeCamp are in `tests/data`. A message is an ack by its author, up to
-//! itself, and a mention of those it names.
+//! They were counted in nine years (2015 to 2024) of public logs of three communities (Raku's
+//! IRC, freeCodeCamp's Gitter, Lean's Zulip): 2,680,618 messages of 12,271 authors in 36,148
+//! channels. Of these the 145,655 of freeCodeCamp are in `tests/data`. A message is an ack by its
+//! author, up to itself, and a mention of those it names.
 //!
-//! - 370,455 messages (13.8 %) mention somebody: 363,537 of them one user, 5,707 two, 825 three, 386
-//!   more, 5.7 in the mean, 23 at most; 379,621 mentions in all. So of the calls, an `Ack` for each
-//!   message and a `FanOut` for each that mentions, 12.1 % are `FanOut`; of single operations 12.4 %
-//!   are increments.
+//! - 370,455 messages (13.8 %) mention somebody: 363,537 of them one user, 5,707 two, 825 three,
+//!   386 more, 5.7 in the mean, 23 at most; 379,621 mentions in all. So of the calls, an `Ack` for
+//!   each message and a `FanOut` for each that mentions, 12.1 % are `FanOut`; of single operations
+//!   12.4 % are increments.
 //! - The acks fall on 155,220 keys like Zipf 1.05 (fit of highest likelihood: 1.045), the mentions
 //!   on 38,762 keys with 1.03: one skew serves both.
 //! - One ack in nine (10.9 %) finds mentions to clear.
