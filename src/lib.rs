@@ -19,7 +19,7 @@
 //!
 //! ```text
 //! main            accept -> deal to those that serve; admin port, signals
-//! serve-0, 1, ..  rpc -> engine -> cache (one shard's lock)          hit: no await, no allocation
+//! serving-0, ...  rpc -> engine -> cache (one shard's lock)          hit: no await, no allocation
 //!                            |        \-> journal's tail              a copy of the post-state
 //!                            |-> load task -> store                  miss: once per key
 //!                            \-> wait until the record is durable    answered after that

@@ -82,7 +82,7 @@ fn value(text: &str, series: &str) -> f64 {
 #[test]
 fn every_metric_is_there_from_the_start() {
     let metrics = metrics();
-    metrics.connections.of("serve-0");
+    metrics.connections.of("serving-0");
     let text = metrics.encode().expect("it encodes");
     let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let expected: BTreeSet<_> = NAMES.into_iter().collect();

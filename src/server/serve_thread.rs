@@ -98,7 +98,7 @@ mod tests {
             });
             Ok(())
         };
-        let (thread, outcome) = ServeThread::spawn("serve-9".to_owned(), serving, None).unwrap();
+        let (thread, outcome) = ServeThread::spawn("serving-9".to_owned(), serving, None).unwrap();
         outcome.await.expect("it served");
         goes_on.await.expect("it runs on");
         assert!(gone.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
@@ -113,7 +113,7 @@ mod tests {
             let _left = left;
             future::pending().await
         };
-        let (thread, outcome) = ServeThread::spawn("serve-9".to_owned(), serving, None).unwrap();
+        let (thread, outcome) = ServeThread::spawn("serving-9".to_owned(), serving, None).unwrap();
         thread.end().await;
         assert!(outcome.await.is_err(), "it did not come to its end");
         assert!(gone.await.is_err(), "it was dropped");
@@ -122,7 +122,7 @@ mod tests {
     #[tokio::test]
     async fn a_thread_that_dies_is_noticed() {
         let serving = async { panic!("a thread of a test is to die") };
-        let (thread, outcome) = ServeThread::spawn("serve-9".to_owned(), serving, None).unwrap();
+        let (thread, outcome) = ServeThread::spawn("serving-9".to_owned(), serving, None).unwrap();
         assert!(matches!(outcome.await, Err(StartError::Deaf)));
         thread.end().await;
     }

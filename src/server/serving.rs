@@ -2,8 +2,8 @@
 //! or one runtime for all.
 //!
 //! ```text
-//! per-core   main runtime: dealer, admin port, signals      serve-0: its connections, a herald
-//!                            \-> one queue each          -> serve-1: ...
+//! per-core   main runtime: dealer, admin port, signals      serving-0: its connections, a herald
+//!                            \-> one queue each          -> serving-1: ...
 //! shared     main runtime, with all its threads: dealer, admin port, signals, connections
 //! ```
 
@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// How runtimes and their threads are called, with a number behind it.
-const NAME: &str = "serve";
+const NAME: &str = "serving";
 /// What a shared runtime is called where connections are counted.
 const SHARED: &str = "shared";
 /// Threads of the main runtime where it serves no calls: the admin port, the dealer, signals.

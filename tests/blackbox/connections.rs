@@ -49,7 +49,8 @@ async fn acked_over(channel: &Channel, channel_id: u64) {
 
 #[tokio::test]
 async fn both_forms_serve_and_name_their_runtimes() {
-    for (form, names) in [("per-core", vec!["serve-0", "serve-1"]), ("shared", vec!["shared"])] {
+    for (form, names) in [("per-core", vec!["serving-0", "serving-1"]), ("shared", vec!["shared"])]
+    {
         let server = Server::with(&["--runtime", form, "--serve-threads=2"]);
         let channels = [server.channel().await, server.channel().await];
         for (number, channel) in (1..).zip(&channels) {

@@ -15,6 +15,7 @@ mod node;
 mod older;
 mod outage;
 mod rounds;
+mod runtimes;
 mod scene;
 mod shutdown;
 mod small_journal;

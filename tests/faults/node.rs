@@ -86,14 +86,20 @@ impl Node {
     }
 
     pub async fn is_ready(&self) -> bool {
-        let mut stream = TcpStream::connect(self.admin).await.expect("the admin port listens");
-        let request = b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-        stream.write_all(request).await.expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("it answers");
+        let answer = self.get("/readyz").await;
         let code = answer.split(' ').nth(1).expect("a status line");
         assert!(["200", "503"].contains(&code), "{answer}");
         code == "200"
+    }
+
+    /// What the admin port says of `path`, with its headers.
+    pub async fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).await.expect("the admin port listens");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("it answers");
+        answer
     }
 
     /// What it left behind, once it has ended.
