@@ -7,7 +7,10 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout},
+};
 
 use super::{
     DIRTY_WAIT_MAX, Durability, Engine, Error, concluded,
@@ -92,6 +95,8 @@ impl Engine {
                 count.taken += u32::from(imported.taken);
                 count.older += u32::from(!imported.taken);
             }
+            // Between two parts, others on this runtime get their turn (I1).
+            yield_now().await;
         }
         drop(states);
         self.conclude_import(record).await?;

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, oneshot},
+    task::yield_now,
     time::{Instant, timeout},
 };
 
@@ -18,7 +19,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Keys in one read from the store.
+/// Keys in one read from the store, and in one hold of the flights' lock.
 const KEYS_PER_LOAD_MAX: usize = 256;
 /// Keys that wait to be loaded, beyond which callers are refused.
 const KEYS_WAITING_MAX: usize = 65_536;
@@ -72,18 +73,32 @@ impl Loader {
 
     /// Loads `key` and does `access` on what comes, before anybody else can see it.
     pub async fn access(&self, key: Key, access: Access) -> Result<Outcome, Error> {
-        let mut loading = self.submit([(key, access)]);
+        let mut loading = Vec::with_capacity(1);
+        self.submit_some(&[(key, access)], &mut loading);
         let Some(loading) = loading.pop() else { return Err(Error::TooManyLoads) };
         landed(loading).await
     }
 
-    /// As [`Self::access`] for many keys, which are read from the store together.
-    pub fn submit(&self, accesses: impl IntoIterator<Item = (Key, Access)>) -> Vec<Loading> {
-        let mut loading = Vec::new();
+    /// As [`Self::access`] for many keys, which are read from the store together. Where the caller
+    /// goes away meanwhile, some of them are not begun.
+    pub async fn submit(&self, accesses: &[(Key, Access)]) -> Vec<Loading> {
+        let mut loading = Vec::with_capacity(accesses.len());
+        for accesses in accesses.chunks(KEYS_PER_LOAD_MAX) {
+            if !loading.is_empty() {
+                // Between two holds, others on this runtime get their turn.
+                yield_now().await;
+            }
+            self.submit_some(accesses, &mut loading);
+        }
+        loading
+    }
+
+    /// Begins one read of those that nobody is reading, in one hold of the flights' lock.
+    fn submit_some(&self, accesses: &[(Key, Access)], loading: &mut Vec<Loading>) {
         let mut fresh = Vec::new();
         {
             let mut flights = self.shared.flights.lock();
-            for (key, access) in accesses {
+            for &(key, access) in accesses {
                 let (answer, receiver) = oneshot::channel();
                 let waiter = Waiter { access, answer };
                 loading.push(receiver);
@@ -98,14 +113,12 @@ impl Loader {
                 }
             }
         }
-        for keys in fresh.chunks(KEYS_PER_LOAD_MAX) {
+        if !fresh.is_empty() {
             // Detached: a caller that goes away costs those who wait with it nothing, and splits
             // no write.
             let shared = Arc::clone(&self.shared);
-            let keys = keys.to_vec();
-            tokio::spawn(async move { shared.fly(keys).await });
+            tokio::spawn(async move { shared.fly(fresh).await });
         }
-        loading
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt as _, stream};
-use tokio::time::Instant;
+use tokio::{task::coop::consume_budget, time::Instant};
 
 use super::{DIRTY_WAIT_MAX, Engine, Error, concluded, load::landed, unflushed};
 use crate::{
@@ -203,8 +203,9 @@ impl Engine {
         delayed: Vec<Delayed>,
         deadline: Instant,
     ) -> Vec<(usize, Result<Outcome, Error>)> {
-        let accesses = delayed.iter().map(|delayed| (delayed.key, delayed.access));
-        let loading = self.loader.submit(accesses);
+        let accesses: Vec<_> =
+            delayed.iter().map(|delayed| (delayed.key, delayed.access)).collect();
+        let loading = self.loader.submit(&accesses).await;
         let mut outcomes = Vec::with_capacity(delayed.len());
         for (delayed, loading) in delayed.into_iter().zip(loading) {
             let mut outcome = landed(loading).await;
@@ -220,7 +221,8 @@ impl Engine {
     async fn prefetch(&self, delayed: impl Iterator<Item = &Delayed>) {
         let mut seen = HashSet::new();
         let keys = delayed.map(|delayed| delayed.key).filter(|key| seen.insert(*key));
-        for loading in self.loader.submit(keys.map(|key| (key, Access::Read))) {
+        let reads: Vec<_> = keys.map(|key| (key, Access::Read)).collect();
+        for loading in self.loader.submit(&reads).await {
             // Whatever went wrong shows again, and is answered, when the key is accessed.
             let _ = landed(loading).await;
         }
@@ -234,6 +236,8 @@ impl Engine {
         let mut outcomes = Vec::with_capacity(accesses.len());
         let mut unanswered = None;
         for Delayed { place, key, access } in accesses {
+            // All may be in memory by now: others on this runtime get their turn all the same.
+            consume_budget().await;
             let outcome = match &unanswered {
                 None => self.attempt(key, access, deadline).await,
                 // Not again for each of ten thousand: what is in memory is done, the rest is not.

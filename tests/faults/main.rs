@@ -19,6 +19,7 @@ mod runtimes;
 mod scene;
 mod shutdown;
 mod small_journal;
+mod turns;
 mod watching;
 mod whole;
 mod wire;

@@ -1,0 +1,62 @@
+//! A call about thousands of states leaves others on the same thread their turns.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use readstates::{engine::Access, engine::Order, model::Key};
+use tokio::task::yield_now;
+
+use crate::{
+    keys::{key, mention},
+    scene::{ByHand, Plan},
+};
+
+const STATES: u64 = 8_000;
+/// Those of one hold of a lock (I1), and as many again that were begun before the turn.
+const LOOKS_PER_TURN_MAX: u64 = 512;
+
+fn mentions(keys: impl Iterator<Item = Key>, message: u64) -> Vec<(Key, Access)> {
+    keys.map(|key| (key, Access::Update(mention(message)))).collect()
+}
+
+/// The most looks at the cache between two turns of a neighbour, while all these are changed.
+async fn most_looks_in_a_turn(scene: &Arc<ByHand>, keys: impl Iterator<Item = Key>) -> u64 {
+    let looks = |scene: &ByHand| {
+        let counts = scene.cache.counts(0);
+        counts.hits + counts.misses
+    };
+    let done = Arc::new(AtomicBool::new(false));
+    let (watched, over) = (Arc::clone(scene), Arc::clone(&done));
+    let neighbour = tokio::spawn(async move {
+        let (mut before, mut most) = (looks(&watched), 0);
+        while !over.load(Ordering::SeqCst) {
+            yield_now().await;
+            let now = looks(&watched);
+            (before, most) = (now, most.max(now - before));
+        }
+        most
+    });
+    yield_now().await;
+    let results = scene.engine.access_many(&mentions(keys, 2), Order::PerUser).await;
+    done.store(true, Ordering::SeqCst);
+    assert!(results.iter().all(|result| result.as_ref().is_ok_and(|done| done.changed)));
+    neighbour.await.expect("no panic")
+}
+
+#[tokio::test]
+async fn many_changes_of_absent_states_leave_turns_to_others() {
+    for users in [1, 40, STATES] {
+        let plan = || Plan { entries: 100_000, ..Plan::default() };
+        let keys = || (0..STATES).map(|n| key(n % users + 1, n / users + 1));
+        let before = plan().by_hand().await;
+        before.engine.access_many(&mentions(keys(), 1), Order::Any).await;
+        before.flush().await;
+        let (rests, time) = (Arc::clone(&before.rests), Arc::clone(&before.time));
+        let scene = Arc::new(Plan { rests, time, ..plan() }.by_hand().await);
+        let most = most_looks_in_a_turn(&scene, keys()).await;
+        assert!(most <= LOOKS_PER_TURN_MAX, "{most} in a turn, for {users} users");
+        assert!(most > 0, "it was watched");
+    }
+}
