@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    hash::{BuildHasher as _, RandomState},
+    hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -34,7 +34,6 @@ pub(super) struct Durable {
     lanes: [Lane; LANES],
     /// For those outside any runtime. It has no herald: the writer itself wakes them.
     outside: Lane,
-    spread: RandomState,
     failed: Notify,
 }
 
@@ -46,7 +45,6 @@ impl Durable {
             ended: AtomicBool::new(false),
             lanes: std::array::from_fn(|_| Lane::default()),
             outside: Lane::default(),
-            spread: RandomState::new(),
             failed: Notify::new(),
         }
     }
@@ -140,8 +138,7 @@ impl Durable {
     /// The lane of the runtime that this is called in.
     fn lane_here(&self) -> &Lane {
         let Ok(runtime) = Handle::try_current() else { return &self.outside };
-        let spread = self.spread.hash_one(runtime.id()) as usize;
-        &self.lanes[spread % LANES]
+        &self.lanes[lane_of(runtime.id())]
     }
 
     fn lanes(&self) -> impl Iterator<Item = &Lane> {
@@ -151,6 +148,32 @@ impl Durable {
     #[cfg(test)]
     fn waiting(&self) -> usize {
         self.lanes().map(Lane::waiting).sum()
+    }
+}
+
+/// Where ids are given out one after the other, as they are, runtimes that were made together have
+/// a lane each.
+fn lane_of(id: impl Hash) -> usize {
+    let number = BuildHasherDefault::<AsItIs>::default().hash_one(id);
+    number as usize % LANES
+}
+
+/// The hash of a number that was given out is the number.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        let mixed = |sum: u64, byte: &u8| sum.rotate_left(8) ^ u64::from(*byte);
+        self.0 = bytes.iter().fold(self.0, mixed);
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 ^= number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -195,7 +218,9 @@ impl Drop for Reached<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, task::Wake, thread, time::Duration};
+    use std::{
+        collections::BTreeSet, num::NonZeroU64, sync::Arc, task::Wake, thread, time::Duration,
+    };
 
     use tokio::{runtime::Builder, task::JoinSet, time::timeout};
 
@@ -226,6 +251,16 @@ mod tests {
 
     fn sequence(number: u64) -> Sequence {
         Sequence::new(number)
+    }
+
+    #[test]
+    fn runtimes_made_together_have_lanes_of_their_own() {
+        let ids = (1_000_u64..).take(LANES).filter_map(NonZeroU64::new);
+        let lanes: BTreeSet<usize> = ids.map(lane_of).collect();
+        assert_eq!(lanes.len(), LANES);
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        let id = runtime.handle().id();
+        assert_eq!(lane_of(id), id.to_string().parse::<usize>().expect("a number") % LANES);
     }
 
     #[test]
