@@ -156,9 +156,10 @@ fn config(durability: Durability, entries: u64, folder: &Path) -> Config {
     Config {
         listen: ([127, 0, 0, 1], 0).into(),
         admin_listen: ([127, 0, 0, 1], 0).into(),
-        cache_entries: Some(entries * 17 / 16 + 1_000),
+        // Half of what there is room for: nothing is flushed before its time.
+        cache_entries: Some(2 * entries * 17 / 16 + 1_000),
         // All of them change over and over.
-        dirty_limit: Some(entries * 17 / 16),
+        dirty_limit: Some(2 * entries * 17 / 16),
         data_dir: folder.to_owned(),
         durability,
         runtime: RuntimeForm::PerCore,

@@ -1,6 +1,7 @@
 //! The shard's side of write-behind: what is due, what became of it, and what a list must overlay.
 
 use super::{
+    KEYS_PER_HOLD_MAX,
     answer::{Leftovers, Overlay, Refusal, UserDeletion},
     shard::Shard,
     watchers::Change,
@@ -22,8 +23,11 @@ impl Shard {
         rows: &mut Vec<(Key, ReadState)>,
         leftovers: &mut Leftovers,
     ) -> bool {
-        for _ in 0..limit {
-            let Some(key) = self.book.dirty.take_due(changed_before_ms) else { return false };
+        let mut due = Vec::with_capacity(limit.min(KEYS_PER_HOLD_MAX));
+        due.extend((0..limit).map_while(|_| self.book.dirty.take_due(changed_before_ms)));
+        let is_more = due.len() == limit;
+        due.iter().for_each(|key| self.look_up(key));
+        for key in due {
             let Some(state) = self.find(&key) else { continue };
             if self.book.is_hidden(&key, state.version()) {
                 // It goes nowhere after all.
@@ -35,7 +39,7 @@ impl Shard {
             row.set_holder_mark(false);
             rows.push((key, row));
         }
-        true
+        is_more
     }
 
     /// A commit of `key` at `version` ended. It is clean only if that is still its version (I4).

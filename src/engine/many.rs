@@ -210,7 +210,7 @@ impl Engine {
         for (delayed, loading) in delayed.into_iter().zip(loading) {
             let mut outcome = landed(loading).await;
             if matches!(outcome, Ok(Err(Refusal::DirtyLimit))) {
-                outcome = self.attempt(delayed.key, delayed.access, deadline).await;
+                outcome = self.attempt(delayed.key, delayed.access, Some(deadline)).await;
             }
             outcomes.push((delayed.place, outcome));
         }
@@ -239,7 +239,7 @@ impl Engine {
             // All may be in memory by now: others on this runtime get their turn all the same.
             consume_budget().await;
             let outcome = match &unanswered {
-                None => self.attempt(key, access, deadline).await,
+                None => self.attempt(key, access, Some(deadline)).await,
                 // Not again for each of ten thousand: what is in memory is done, the rest is not.
                 Some(error) => {
                     let present = self.access(&key, &access).await;

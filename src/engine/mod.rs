@@ -132,8 +132,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Mismatch`] for a guard, else that it could not be done or not be made durable.
     pub async fn update(&self, key: Key, update: Update) -> Result<Done, Error> {
-        let deadline = Instant::now() + DIRTY_WAIT_MAX;
-        let outcome = self.attempt(key, Access::Update(update), deadline).await;
+        let outcome = self.attempt(key, Access::Update(update), None).await;
         self.answer(key, outcome).await
     }
 
@@ -142,7 +141,7 @@ impl Engine {
     /// # Errors
     /// That it could not be loaded.
     pub async fn read(&self, key: Key) -> Result<Done, Error> {
-        let outcome = self.attempt(key, Access::Read, Instant::now()).await;
+        let outcome = self.attempt(key, Access::Read, None).await;
         self.answer(key, outcome).await
     }
 
@@ -164,15 +163,25 @@ impl Engine {
         result
     }
 
-    /// Does what is asked of one state, waiting for a place among the dirty ones until `deadline`
-    /// while the store takes them.
-    async fn attempt(&self, key: Key, access: Access, deadline: Instant) -> Result<Outcome, Error> {
+    /// Does what is asked of one state, waiting for a place among the dirty ones while the store
+    /// takes them: until `deadline`, or for [`DIRTY_WAIT_MAX`] from the first refusal on.
+    async fn attempt(
+        &self,
+        key: Key,
+        access: Access,
+        mut deadline: Option<Instant>,
+    ) -> Result<Outcome, Error> {
+        let mut place_freed = async || {
+            // Most never ask what time it is.
+            let latest = *deadline.get_or_insert_with(|| Instant::now() + DIRTY_WAIT_MAX);
+            self.place_freed(latest).await
+        };
         loop {
             let outcome = match self.access(&key, &access).await? {
                 Some(outcome) => outcome,
                 None => self.loader.access(key, access).await?,
             };
-            if outcome != Err(Refusal::DirtyLimit) || !self.place_freed(deadline).await {
+            if outcome != Err(Refusal::DirtyLimit) || !place_freed().await {
                 if outcome.is_ok_and(|done| done.changed) {
                     self.nudge_if_pressed();
                 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use tracing::{info, warn};
 
 use crate::{
-    cache::{Cache, KEYS_PER_HOLD_MAX, UserDeletion},
+    cache::{Cache, UserDeletion},
     clock::Clock,
     journal::{Journal, JournalError},
     metrics::{Metrics, StoreOperation},
@@ -18,6 +18,9 @@ use super::{
     under_way::UnderWay,
 };
 
+/// States that are collected in one hold of a shard's lock: whoever is served there meanwhile waits
+/// for some microseconds only.
+const COLLECTED_PER_HOLD: usize = 32;
 /// Rows that are looked at in one step of deleting a user.
 const DELETION_STEP_ROWS: usize = 1024;
 /// Tombstones removed in one step of expiry.
@@ -151,7 +154,7 @@ impl Flusher {
         while more && taken <= most {
             let rows = &mut collected.rows;
             let before = rows.len();
-            let room = KEYS_PER_HOLD_MAX.min(self.settings.batch_rows - before);
+            let room = COLLECTED_PER_HOLD.min(self.settings.batch_rows - before);
             more = self.cache.collect_due(shard, changed_before_ms, room, rows);
             taken += rows.len() - before;
             let full = rows.len() >= self.settings.batch_rows;

@@ -23,12 +23,17 @@ use crate::{
 /// answers is not read either.
 const MESSAGES_AHEAD_MAX: usize = 8;
 
+/// Operations of one stream after which others on its runtime get their turn (I1).
+const OPERATIONS_PER_TURN: usize = 256;
+
 /// What comes in.
 struct Incoming {
     engine: Arc<Engine>,
     messages: Streaming<ApplyStreamRequest>,
     limits: Limits,
     phase: Receiver<Phase>,
+    /// Operations made since others had their turn.
+    made: usize,
 }
 
 /// A message whose operations are made.
@@ -44,7 +49,7 @@ pub(super) fn answers(
     limits: Limits,
     phase: Receiver<Phase>,
 ) -> impl Stream<Item = Result<ApplyStreamResponse, Status>> + Send {
-    let incoming = Incoming { engine: Arc::clone(&engine), messages, limits, phase };
+    let incoming = Incoming { engine: Arc::clone(&engine), messages, limits, phase, made: 0 };
     let made = stream::unfold(Some(incoming), |incoming| async {
         let mut incoming = incoming?;
         match incoming.next().await {
@@ -77,6 +82,11 @@ impl Incoming {
         };
         let Some(ApplyStreamRequest { sequence, operations }) = message else { return Ok(None) };
         check_items("operations", operations.len(), self.limits.items)?;
+        self.made += operations.len();
+        if self.made > OPERATIONS_PER_TURN {
+            self.made = 0;
+            tokio::task::yield_now().await;
+        }
         let batch = batch::apply(&self.engine, &operations).await;
         Ok(Some(Made { sequence, batch }))
     }
