@@ -12,8 +12,6 @@ mod caller;
 mod cores;
 #[path = "load/setting.rs"]
 mod setting;
-#[path = "load/states.rs"]
-mod states;
 #[path = "load/threads.rs"]
 mod threads;
 

@@ -10,7 +10,7 @@ use http::uri::PathAndQuery;
 use prost::Message as _;
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 use readstates::proto::{
-    ApplyStreamRequest, ApplyStreamResponse, Operation, operation::Operation as Of,
+    AckRequest, ApplyStreamRequest, ApplyStreamResponse, Operation, operation::Operation as Of,
 };
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{runtime, sync::mpsc};
@@ -22,7 +22,7 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::{Outcome, states::request};
+use crate::Outcome;
 
 /// Messages that are sent and not yet answered.
 const AHEAD: usize = 8;
@@ -30,6 +30,8 @@ const AHEAD: usize = 8;
 const USER: usize = 5;
 const CHANNEL: usize = USER + 9;
 const MESSAGE: usize = CHANNEL + 9;
+
+const CHANNELS_PER_USER: u64 = 50;
 
 /// What came of one run.
 pub struct Ran {
@@ -129,6 +131,11 @@ impl Caller {
         let (elapsed, client) = (started.elapsed(), thread_time() - spent);
         Ok(Ran { updates: answered * self.batch as u64, elapsed, client })
     }
+}
+
+fn request(key: u64, message_id: u64) -> AckRequest {
+    let (user_id, channel_id) = (key / CHANNELS_PER_USER + 1, key % CHANNELS_PER_USER + 1);
+    AckRequest { user_id, channel_id, message_id, ..AckRequest::default() }
 }
 
 fn check(answer: &ApplyStreamResponse, batch: usize) -> Outcome<()> {

@@ -78,7 +78,7 @@ impl Made {
     /// The newest record that any of it was derived from, where the store does not have that.
     fn unflushed(&self) -> Option<Sequence> {
         let known = self.outcomes.iter().flatten().flatten();
-        known.filter_map(|outcome| unflushed(outcome)).max()
+        known.filter_map(unflushed).max()
     }
 }
 

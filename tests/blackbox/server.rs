@@ -99,11 +99,6 @@ impl Server {
         Client::new(self.channel().await).max_decoding_message_size(64 << 20)
     }
 
-    /// The number of its process.
-    pub fn pid(&self) -> u32 {
-        self.running.pid
-    }
-
     /// Waits until it logs a line with these words.
     pub fn logged(&mut self, words: &str) {
         let deadline = Instant::now() + START_LIMIT;

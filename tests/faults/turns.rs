@@ -39,7 +39,7 @@ async fn most_looks_in_a_turn(scene: &Arc<ByHand>, keys: impl Iterator<Item = Ke
         most
     });
     yield_now().await;
-    let results = scene.engine.access_many(&mentions(keys, 2), Order::PerUser).await;
+    let results = scene.engine.access_many(mentions(keys, 2), Order::PerUser).await;
     done.store(true, Ordering::SeqCst);
     assert!(results.iter().all(|result| result.as_ref().is_ok_and(|done| done.changed)));
     neighbour.await.expect("no panic")
@@ -51,7 +51,7 @@ async fn many_changes_of_absent_states_leave_turns_to_others() {
         let plan = || Plan { entries: 100_000, ..Plan::default() };
         let keys = || (0..STATES).map(|n| key(n % users + 1, n / users + 1));
         let before = plan().by_hand().await;
-        before.engine.access_many(&mentions(keys(), 1), Order::Any).await;
+        before.engine.access_many(mentions(keys(), 1), Order::Any).await;
         before.flush().await;
         let (rests, time) = (Arc::clone(&before.rests), Arc::clone(&before.time));
         let scene = Arc::new(Plan { rests, time, ..plan() }.by_hand().await);

@@ -56,10 +56,11 @@ impl Users {
         };
         if len == CROWD {
             self.crowds.insert(key.user, chained(slab, place).collect());
-        } else if len > CROWD_LEFT && !self.crowds.is_empty() {
-            if let Some(crowd) = self.crowds.get_mut(&key.user) {
-                crowd.insert(key);
-            }
+            return;
+        }
+        let crowd = self.crowds.get_mut(&key.user).filter(|_| len > CROWD_LEFT);
+        if let Some(crowd) = crowd {
+            crowd.insert(key);
         }
     }
 
