@@ -5,8 +5,8 @@
 //! everything runs. All forms are there at once and measured in turns. Forms of one thread are
 //! confined to one processor and the clients (see load/wire.rs) to another; forms of more threads
 //! share theirs with the clients, so of those only the processor time of a call means something.
-//! With READSTATES_TEST_STRACE it also tells how many answers the built program gives with one write
-//! of a socket.
+//! With READSTATES_TEST_STRACE it also tells how many answers the built program gives with one
+//! write of a socket.
 
 #[path = "load/cores.rs"]
 mod cores;

@@ -2,9 +2,9 @@
 //! changes a state.
 //!
 //! `cargo bench --bench stream` (READSTATES_BENCH_ENTRIES=8000000, READSTATES_BENCH_SECONDS=4,
-//! READSTATES_BENCH_BATCH=1000, READSTATES_BENCH_DIR for the journal's disk). The thread that serves
-//! is confined to one processor, the client to another; flusher and journal run wherever there is
-//! room. The client patches ready-made messages and reads every result.
+//! READSTATES_BENCH_BATCH=1000, READSTATES_BENCH_DIR for the journal's disk). The thread that
+//! serves is confined to one processor, the client to another; flusher and journal run wherever
+//! there is room. The client patches ready-made messages and reads every result.
 
 #[path = "stream/caller.rs"]
 mod caller;

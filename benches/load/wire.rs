@@ -29,8 +29,8 @@ use connection::Connection;
 pub enum Call {
     /// `grpc.health.v1.Health/Check`, whose handler does nearly nothing.
     Health,
-    /// `Ack` of a state drawn from these numbers (see `states::request`), each with a higher message
-    /// than any before in this process.
+    /// `Ack` of a state drawn from these numbers (see `states::request`), each with a higher
+    /// message than any before in this process.
     Ack(Range<u64>),
 }
 

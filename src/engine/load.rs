@@ -5,11 +5,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, oneshot},
-    task::yield_now,
     time::{Instant, timeout},
 };
 
-use super::{Durability, EngineSettings, Error, breaker::Breaker};
+use super::{Durability, EngineSettings, Error, breaker::Breaker, leave_turn};
 use crate::{
     cache::{Access, Cache, KEYS_PER_HOLD_MAX, Outcome, Ticket},
     clock::Clock,
@@ -86,7 +85,7 @@ impl Loader {
         for accesses in accesses.chunks(KEYS_PER_LOAD_MAX) {
             if !loading.is_empty() {
                 // Between two holds, others on this runtime get their turn.
-                yield_now().await;
+                leave_turn().await;
             }
             self.submit_some(accesses, &mut loading);
         }

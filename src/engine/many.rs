@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::{StreamExt as _, stream};
 use tokio::{task::coop::consume_budget, time::Instant};
 
-use super::{DIRTY_WAIT_MAX, Engine, Error, concluded, load::landed, unflushed};
+use super::{DIRTY_WAIT_MAX, Engine, Error, concluded, leave_turn, load::landed, unflushed};
 use crate::{
     cache::{Access, Done, KEYS_PER_HOLD_MAX, Outcome, Refusal, Turn},
     model::{Key, Sequence, UserId},
@@ -138,7 +138,7 @@ impl Engine {
         for (chunk, turns) in turns.chunks(per_room).enumerate() {
             if chunk > 0 {
                 // Between two holds, others on this runtime get their turn (I1).
-                tokio::task::yield_now().await;
+                leave_turn().await;
             }
             let records = |turn: &Turn| accesses[turn.place()].1.records();
             match self.settings.durability.room(turns.iter().map(records).sum()).await {

@@ -14,6 +14,7 @@ mod load;
 mod many;
 mod page_token;
 mod summary;
+mod turn;
 mod user_scan;
 mod verify;
 mod watch;
@@ -28,6 +29,7 @@ pub use import::ImportCount;
 pub use list::{ListPage, ListQuery};
 pub use many::{Made, Order};
 pub use summary::Summary;
+pub use turn::leave_turn;
 pub use verify::{Checked, Difference, DifferenceKind, Verify};
 pub use watch::{CHANGE_BYTES, Event, WATCHED_USER_BYTES, Watch, WatchFrom, WatchTarget};
 

@@ -4,17 +4,17 @@
 use std::{future, sync::Arc};
 
 use futures_util::{Stream, StreamExt as _, future::Either, stream};
-use tokio::sync::watch::Receiver;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch::Receiver};
 use tonic::{Status, Streaming};
 
 use super::{
     batch::{self, Batch},
     limits::{Limits, check_items},
     reason::Reason,
-    status::Failure,
+    status::{Failure, reason_of_tonic},
 };
 use crate::{
-    engine::Engine,
+    engine::{Engine, leave_turn},
     lifecycle::Phase,
     proto::{ApplyStreamRequest, ApplyStreamResponse},
 };
@@ -32,14 +32,18 @@ struct Incoming {
     messages: Streaming<ApplyStreamRequest>,
     limits: Limits,
     phase: Receiver<Phase>,
+    /// Room for operations that are made and not yet answered: as many as one message may have, so
+    /// that only small messages are made ahead.
+    room: Arc<Semaphore>,
     /// Operations made since others had their turn.
     made: usize,
 }
 
-/// A message whose operations are made.
+/// A message whose operations are made, and the room that it takes until it is answered.
 struct Made {
     sequence: u64,
     batch: Batch,
+    room: OwnedSemaphorePermit,
 }
 
 /// The answers to `messages`, in their order. The first error is the end.
@@ -49,7 +53,7 @@ pub(super) fn answers(
     limits: Limits,
     phase: Receiver<Phase>,
 ) -> impl Stream<Item = Result<ApplyStreamResponse, Status>> + Send {
-    let incoming = Incoming { engine: Arc::clone(&engine), messages, limits, phase, made: 0 };
+    let incoming = Incoming::new(Arc::clone(&engine), messages, limits, phase);
     let made = stream::unfold(Some(incoming), |incoming| async {
         let mut incoming = incoming?;
         match incoming.next().await {
@@ -62,15 +66,33 @@ pub(super) fn answers(
         Ok(made) => Either::Left(answer(Arc::clone(&engine), made)),
         Err(status) => Either::Right(future::ready(Err(status))),
     });
-    answers.buffered(MESSAGES_AHEAD_MAX)
+    // An answer that waits for those before it keeps its room.
+    answers.buffered(MESSAGES_AHEAD_MAX).map(|answer| answer.map(|(answer, _room)| answer))
 }
 
-async fn answer(engine: Arc<Engine>, made: Made) -> Result<ApplyStreamResponse, Status> {
+type Answer = (ApplyStreamResponse, OwnedSemaphorePermit);
+
+async fn answer(engine: Arc<Engine>, made: Made) -> Result<Answer, Status> {
     let results = batch::results(&engine, made.batch).await;
-    Ok(ApplyStreamResponse { sequence: made.sequence, results })
+    Ok((ApplyStreamResponse { sequence: made.sequence, results }, made.room))
+}
+
+/// Of so many operations.
+fn permits(operations: usize, limits: &Limits) -> u32 {
+    u32::try_from(operations.clamp(1, limits.items.max(1))).unwrap_or(u32::MAX)
 }
 
 impl Incoming {
+    fn new(
+        engine: Arc<Engine>,
+        messages: Streaming<ApplyStreamRequest>,
+        limits: Limits,
+        phase: Receiver<Phase>,
+    ) -> Self {
+        let room = Arc::new(Semaphore::new(permits(usize::MAX, &limits) as usize));
+        Self { engine, messages, limits, phase, room, made: 0 }
+    }
+
     /// Makes the next message; `None` at the end.
     async fn next(&mut self) -> Result<Option<Made>, Status> {
         // A stream has no end of its own: it would hold up that of the server.
@@ -78,18 +100,25 @@ impl Incoming {
         let message = tokio::select! {
             biased;
             _ = draining => return Err(drained().into()),
-            message = self.messages.message() => message?,
+            message = self.messages.message() => message.map_err(with_reason)?,
         };
         let Some(ApplyStreamRequest { sequence, operations }) = message else { return Ok(None) };
         check_items("operations", operations.len(), self.limits.items)?;
         self.made += operations.len();
         if self.made > OPERATIONS_PER_TURN {
             self.made = 0;
-            tokio::task::yield_now().await;
+            leave_turn().await;
         }
+        let room = Arc::clone(&self.room);
+        let room = room.acquire_many_owned(permits(operations.len(), &self.limits)).await;
+        let room = room.map_err(|_| drained())?;
         let batch = batch::apply(&self.engine, &operations).await;
-        Ok(Some(Made { sequence, batch }))
+        Ok(Some(Made { sequence, batch, room }))
     }
+}
+
+fn with_reason(status: Status) -> Status {
+    reason_of_tonic(&status).map_or(status, Status::from)
 }
 
 fn drained() -> Failure {

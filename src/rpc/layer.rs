@@ -17,7 +17,7 @@ use tower::{Layer, Service};
 use super::{
     call::{Call, CallBody},
     reason::Reason,
-    status::Failure,
+    status::{Failure, reason_of_tonic},
 };
 use crate::{lifecycle::Lifecycle, metrics::Metrics};
 
@@ -163,16 +163,7 @@ fn give_reason(headers: &mut HeaderMap) {
     let Some(status) = Status::from_header_map(headers).filter(|s| s.code() != Code::Ok) else {
         return;
     };
-    let failure = match status.code() {
-        Code::OutOfRange => Failure::of_field(Reason::MessageTooLarge, "request", status.message()),
-        Code::Internal => Failure::new(Reason::MalformedRequest, status.message()),
-        // Of a method that is not there tonic says nothing but the code.
-        Code::Unimplemented if status.message().is_empty() => {
-            Failure::new(Reason::Unimplemented, "there is no such method here")
-        }
-        Code::Unimplemented => Failure::new(Reason::Unimplemented, status.message()),
-        _ => return,
-    };
+    let Some(failure) = reason_of_tonic(&status) else { return };
     // Fails only for a message that is no header, which it was a moment ago.
     let _ = Status::from(failure).add_header(headers);
 }

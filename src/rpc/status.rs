@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tonic::{Status, metadata::MetadataValue};
+use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::reason::Reason;
@@ -126,6 +126,21 @@ impl From<Error> for Failure {
         };
         Self { current_version, ..Self::new(reason, error.to_string()) }
     }
+}
+
+/// What the contract says of an error that tonic made by itself, where it says anything.
+pub(super) fn reason_of_tonic(status: &Status) -> Option<Failure> {
+    let failure = match status.code() {
+        Code::OutOfRange => Failure::of_field(Reason::MessageTooLarge, "request", status.message()),
+        Code::Internal => Failure::new(Reason::MalformedRequest, status.message()),
+        // Of a method that is not there tonic says nothing but the code.
+        Code::Unimplemented if status.message().is_empty() => {
+            Failure::new(Reason::Unimplemented, "there is no such method here")
+        }
+        Code::Unimplemented => Failure::new(Reason::Unimplemented, status.message()),
+        _ => return None,
+    };
+    Some(failure)
 }
 
 /// An engine's error as a status.

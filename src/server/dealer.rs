@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, future, io, time::Duration};
 
+use futures_util::{FutureExt as _, future::select_all};
 use prometheus::{IntCounter, IntGauge};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -86,7 +87,8 @@ impl Dealer {
         }
     }
 
-    /// A place at the emptiest table of those that have one; where none has, at the emptiest.
+    /// A place at the emptiest table of those that have one; where none has, at the first that gets
+    /// on.
     async fn place(&mut self) -> (Permit<'_, Dealt>, Seat) {
         let order = self.order();
         for table in order.iter().map(|table| &self.tables[*table]) {
@@ -94,9 +96,12 @@ impl Dealer {
                 return (place, Seat::take(&table.taken));
             }
         }
-        let emptiest = &self.tables[order[0]];
-        match emptiest.waiting.reserve().await {
-            Ok(place) => (place, Seat::take(&emptiest.taken)),
+        let tables = order.iter().map(|table| &self.tables[*table]);
+        let reserving =
+            tables.map(|table| table.waiting.reserve().map(move |place| (place, table)));
+        let ((place, table), ..) = select_all(reserving.map(Box::pin)).await;
+        match place {
+            Ok(place) => (place, Seat::take(&table.taken)),
             // The runtime is gone, and whoever watches over it ends the server.
             Err(_) => future::pending().await,
         }

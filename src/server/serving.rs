@@ -11,7 +11,7 @@ use std::{io, num::NonZeroUsize, thread};
 
 use futures_util::{
     FutureExt as _, StreamExt as _, TryFutureExt as _,
-    future::BoxFuture,
+    future::{BoxFuture, join_all},
     stream::{FuturesUnordered, Stream},
 };
 use tokio::{
@@ -109,9 +109,7 @@ impl Serving {
 impl Serving {
     /// Ends the threads, with whatever still runs in them.
     pub async fn end(self) {
-        for thread in self.threads {
-            thread.end().await;
-        }
+        join_all(self.threads.into_iter().map(ServeThread::end)).await;
     }
 }
 

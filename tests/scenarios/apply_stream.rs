@@ -22,6 +22,7 @@ on_grounds!([roomy, tiny, on_disk] => [
     a_later_message_finds_what_an_earlier_one_did,
     a_bad_operation_fails_alone_and_an_empty_message_is_answered,
     a_message_over_the_limit_ends_the_stream_behind_the_answers_before_it,
+    a_message_of_more_than_a_mebibyte_ends_the_stream_with_its_reason,
     a_caller_that_goes_away_leaves_whole_operations,
     whatever_is_sent_ahead_comes_to_the_same_as_apply,
 ]);
@@ -114,6 +115,16 @@ async fn a_message_over_the_limit_ends_the_stream_behind_the_answers_before_it(n
     assert_eq!(field_of(&status), "operations");
     assert!(answers.next().is_none());
     assert_eq!(Subject::new(node, 1, 10).position().await, (5, 0), "nothing behind it is done");
+}
+
+async fn a_message_of_more_than_a_mebibyte_ends_the_stream_with_its_reason(node: &Node) {
+    let messages = vec![message(1, vec![ack(1, 10, 5)]), message(2, vec![ack(1, 10, 7); 40_000])];
+    let mut answers = exchange(node, messages).await.into_iter();
+    assert_eq!(answers.next().expect("one").expect("it is served").sequence, 1);
+    let status = answers.next().expect("the end").expect_err("it is too much");
+    let end = (status.code(), &*reason_of(&status));
+    assert_eq!(end, (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
+    assert!(answers.next().is_none());
 }
 
 async fn a_caller_that_goes_away_leaves_whole_operations(node: &Node) {
