@@ -38,7 +38,10 @@ impl Durability {
     /// That the journal takes no more.
     pub(super) async fn room(&self, records: usize) -> Result<Option<Reservation>, Error> {
         match self {
-            Self::Journal(journal) if records > 0 => Ok(Some(journal.reserve(records).await?)),
+            Self::Journal(journal) if records > 0 => match journal.try_reserve(records) {
+                Some(room) => Ok(Some(room)),
+                None => Ok(Some(Box::pin(journal.reserve(records)).await?)),
+            },
             _ => Ok(None),
         }
     }
@@ -63,7 +66,7 @@ impl Engine {
         match &self.settings.durability {
             Durability::Memory => Ok(()),
             Durability::Journal(journal) => Ok(journal.reached(record).await?),
-            Durability::Store => self.flushed().await,
+            Durability::Store => Box::pin(self.flushed()).await,
         }
     }
 

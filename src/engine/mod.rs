@@ -134,8 +134,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Mismatch`] for a guard, else that it could not be done or not be made durable.
     pub async fn update(&self, key: Key, update: Update) -> Result<Done, Error> {
-        let outcome = self.attempt(key, Access::Update(update), None).await;
-        self.answer(key, outcome).await
+        self.access_one(key, Access::Update(update)).await
     }
 
     /// The state; of version 0, or a tombstone, where there is none.
@@ -143,11 +142,18 @@ impl Engine {
     /// # Errors
     /// That it could not be loaded.
     pub async fn read(&self, key: Key) -> Result<Done, Error> {
-        let outcome = self.attempt(key, Access::Read, None).await;
-        self.answer(key, outcome).await
+        self.access_one(key, Access::Read).await
     }
 
-    async fn answer(&self, key: Key, outcome: Result<Outcome, Error>) -> Result<Done, Error> {
+    /// Does what is asked of one state, and shows it once a crash cannot take it back.
+    async fn access_one(&self, key: Key, access: Access) -> Result<Done, Error> {
+        let outcome = match self.access(&key, &access).await {
+            Ok(Some(outcome)) if outcome != Err(Refusal::DirtyLimit) => Ok(self.noted(outcome)),
+            // Boxed: a call has room in its future for whatever it may wait for, and is moved a few
+            // times on its way; most never wait for this.
+            Ok(present) => Box::pin(self.attempt_from(present, key, access, None)).await,
+            Err(error) => Err(error),
+        };
         self.counted(match outcome {
             Ok(outcome) => self.when_durable(key, concluded(outcome)).await,
             Err(error) => Err(error),
@@ -171,6 +177,18 @@ impl Engine {
         &self,
         key: Key,
         access: Access,
+        deadline: Option<Instant>,
+    ) -> Result<Outcome, Error> {
+        let present = self.access(&key, &access).await?;
+        self.attempt_from(present, key, access, deadline).await
+    }
+
+    /// As [`Self::attempt`], where memory had `present` the first time.
+    async fn attempt_from(
+        &self,
+        mut present: Option<Outcome>,
+        key: Key,
+        access: Access,
         mut deadline: Option<Instant>,
     ) -> Result<Outcome, Error> {
         let mut place_freed = async || {
@@ -179,17 +197,23 @@ impl Engine {
             self.place_freed(latest).await
         };
         loop {
-            let outcome = match self.access(&key, &access).await? {
+            let outcome = match present {
                 Some(outcome) => outcome,
                 None => self.loader.access(key, access).await?,
             };
             if outcome != Err(Refusal::DirtyLimit) || !place_freed().await {
-                if outcome.is_ok_and(|done| done.changed) {
-                    self.nudge_if_pressed();
-                }
-                return Ok(outcome);
+                return Ok(self.noted(outcome));
             }
+            present = self.access(&key, &access).await?;
         }
+    }
+
+    /// The same outcome; after a change the flusher looks now where dirty places become few.
+    fn noted(&self, outcome: Outcome) -> Outcome {
+        if outcome.is_ok_and(|done| done.changed) {
+            self.nudge_if_pressed();
+        }
+        outcome
     }
 
     /// Does what is asked of a state in memory; `None` where it is not there.

@@ -41,6 +41,13 @@ impl Journal {
         }
     }
 
+    /// As [`Self::reserve`], where there is room at once; `None` where one would have to wait, or
+    /// be refused.
+    pub fn try_reserve(&self, records: usize) -> Option<Reservation> {
+        let bytes = self.0.try_reserve(records)?;
+        Some(Reservation::new(Arc::clone(&self.0), bytes))
+    }
+
     /// The most records of one reservation.
     pub fn records_max(&self) -> usize {
         self.0.limits.records_max()

@@ -101,19 +101,26 @@ impl Shared {
         }
     }
 
+    /// Takes room for `records`, where there is some at once.
+    pub fn try_reserve(&self, records: usize) -> Option<i64> {
+        let bytes = records as i64 * RESERVED_BYTES;
+        let is_fit = records <= self.limits.records_max() && !self.durable.is_ended();
+        (is_fit && self.allowance.try_take(bytes)).then_some(bytes)
+    }
+
     /// Takes room for `records`, at once or when there is some.
     pub async fn reserve(&self, records: usize) -> Result<i64, JournalError> {
         let records_max = self.limits.records_max();
         if records > records_max {
             return Err(JournalError::TooMany { records, records_max });
         }
-        let bytes = records as i64 * RESERVED_BYTES;
+        if let Some(bytes) = self.try_reserve(records) {
+            return Ok(bytes);
+        }
         if let Some(end) = self.durable.ended() {
             return Err(end);
         }
-        if self.allowance.try_take(bytes) {
-            return Ok(bytes);
-        }
+        let bytes = records as i64 * RESERVED_BYTES;
         match self.allowance.take(bytes, || self.durable.is_ended()).await {
             Some(Taken::Yes) => Ok(bytes),
             Some(_) => Err(self.disk_full()),
