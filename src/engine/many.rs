@@ -7,12 +7,16 @@ use tokio::{task::coop::consume_budget, time::Instant};
 
 use super::{DIRTY_WAIT_MAX, Engine, Error, concluded, leave_turn, load::landed, unflushed};
 use crate::{
-    cache::{Access, Done, KEYS_PER_HOLD_MAX, Outcome, Refusal, Turn},
+    cache::{Access, Done, Outcome, Refusal, Turn},
     model::{Key, Sequence, UserId},
 };
 
 /// Users whose operations are done one after the other at the same time.
 const CONCURRENT_USERS: usize = 64;
+
+/// Accesses of one call between which others on this runtime get their turn (I1): a tenth of a
+/// millisecond or two.
+const ACCESSES_PER_TURN: usize = 128;
 
 /// In which order the accesses of one call are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +116,9 @@ impl Engine {
             Some(record) => self.secured(record).await,
             None => Ok(()),
         };
+        if made.outcomes.len() > ACCESSES_PER_TURN {
+            leave_turn().await;
+        }
         let outcomes = made.accesses.into_iter().zip(made.outcomes);
         outcomes.map(move |((key, _), outcome)| {
             let outcome = outcome.unwrap_or(Err(Error::TooManyLoads));
@@ -134,10 +141,9 @@ impl Engine {
     ) -> (Vec<Option<Result<Outcome, Error>>>, Vec<Delayed>) {
         let mut present = Present::new(accesses.len(), order);
         let turns = self.cache.turns(accesses);
-        let per_room = KEYS_PER_HOLD_MAX.min(self.settings.durability.records_max());
-        for (chunk, turns) in turns.chunks(per_room).enumerate() {
-            if chunk > 0 {
-                // Between two holds, others on this runtime get their turn (I1).
+        let per_room = ACCESSES_PER_TURN.min(self.settings.durability.records_max());
+        for turns in turns.chunks(per_room) {
+            if accesses.len() > per_room {
                 leave_turn().await;
             }
             let records = |turn: &Turn| accesses[turn.place()].1.records();

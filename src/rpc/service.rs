@@ -50,28 +50,33 @@ impl Service {
     }
 
     /// The same operation on this channel for each of these users; the first failure fails all,
-    /// which is safe to retry.
+    /// which is safe to retry. `each` is shown what was done.
     async fn update_members(
         &self,
         users: Vec<UserId>,
         channel: ChannelId,
         operation: Operation,
-    ) -> Result<Vec<Done>, Status> {
+        mut each: impl FnMut(Done) + Send,
+    ) -> Result<(), Status> {
         let access = Access::Update(operation.into());
         let accesses: Vec<(Key, Access)> =
             users.into_iter().map(|user| (Key::channel(user, channel), access)).collect();
-        let results = self.engine.access_many(accesses, Order::Any).await;
-        results.into_iter().collect::<Result<_, Error>>().map_err(refused)
+        let made = self.engine.make_many(accesses, Order::Any).await;
+        let mut failure = None;
+        // To the end, failed or not: each that was refused is counted as it is shown.
+        for (_, result) in self.engine.show_many(made).await {
+            match result {
+                Ok(done) => each(done),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(()), |error| Err(refused(error)))
     }
 
     fn members(&self, user_ids: &[u64]) -> Result<Vec<UserId>, Failure> {
         check_items("user_ids", user_ids.len(), self.limits.items)?;
         decode::users(user_ids)
     }
-}
-
-fn count(dones: &[Done], counts: impl Fn(&Done) -> bool) -> u32 {
-    u32::try_from(dones.iter().filter(|done| counts(done)).count()).unwrap_or(u32::MAX)
 }
 
 #[tonic::async_trait]
@@ -121,9 +126,10 @@ impl ReadStatesService for Service {
         let channel = decode::channel(request.channel_id)?;
         let operation = Operation::Retract { message: decode::message(request.message_id)? };
         let users = self.members(&request.user_ids)?;
-        let dones = self.update_members(users, channel, operation).await?;
-        let retracted = count(&dones, |done| done.changed);
-        Ok(Response::new(proto::RetractResponse { retracted }))
+        let mut answer = proto::RetractResponse::default();
+        let count = |done: Done| answer.retracted += u32::from(done.changed);
+        self.update_members(users, channel, operation, count).await?;
+        Ok(Response::new(answer))
     }
 
     async fn fan_out(
@@ -135,13 +141,15 @@ impl ReadStatesService for Service {
         let message = decode::message(request.message_id)?;
         let operation = Operation::Mention { message, initial_acked_id: request.initial_acked_id };
         let users = self.members(&request.user_ids)?;
-        let dones = self.update_members(users, channel, operation).await?;
-        let of = |outcome| count(&dones, |done| done.outcome == Some(outcome));
-        Ok(Response::new(proto::FanOutResponse {
-            incremented: of(MentionOutcome::Incremented),
-            duplicate: of(MentionOutcome::Duplicate),
-            already_read: of(MentionOutcome::AlreadyRead),
-        }))
+        let mut answer = proto::FanOutResponse::default();
+        let count = |done: Done| match done.outcome {
+            Some(MentionOutcome::Incremented) => answer.incremented += 1,
+            Some(MentionOutcome::Duplicate) => answer.duplicate += 1,
+            Some(MentionOutcome::AlreadyRead) => answer.already_read += 1,
+            None => {}
+        };
+        self.update_members(users, channel, operation, count).await?;
+        Ok(Response::new(answer))
     }
 
     async fn get(&self, request: Request<proto::GetRequest>) -> Answer<proto::GetResponse> {
@@ -283,9 +291,10 @@ impl ReadStatesService for Service {
         let request = request.get_ref();
         let channel = decode::channel(request.channel_id)?;
         let users = self.members(&request.user_ids)?;
-        let dones = self.update_members(users, channel, Operation::Delete).await?;
-        let deleted = count(&dones, |done| done.changed);
-        Ok(Response::new(proto::DeleteChannelResponse { deleted }))
+        let mut answer = proto::DeleteChannelResponse::default();
+        let count = |done: Done| answer.deleted += u32::from(done.changed);
+        self.update_members(users, channel, Operation::Delete, count).await?;
+        Ok(Response::new(answer))
     }
 
     async fn apply(&self, request: Request<proto::ApplyRequest>) -> Answer<proto::ApplyResponse> {

@@ -14,8 +14,8 @@ use crate::{
 };
 
 const STATES: u64 = 8_000;
-/// Those of one hold of a lock (I1), and as many again that were begun before the turn.
-const LOOKS_PER_TURN_MAX: u64 = 512;
+/// Those of one turn, and as many again that were begun before it.
+const LOOKS_PER_TURN_MAX: u64 = 256;
 
 fn mentions(keys: impl Iterator<Item = Key>, message: u64) -> Vec<(Key, Access)> {
     keys.map(|key| (key, Access::Update(mention(message)))).collect()

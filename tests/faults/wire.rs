@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use readstates::{
     config::{Config, Durability},
-    proto::{AckRequest, GetRequest, IncrementRequest},
+    proto::{AckRequest, FanOutRequest, GetRequest, IncrementRequest},
     store::{Call, StoreError},
 };
 use tonic::{Code, Status};
@@ -50,6 +50,21 @@ async fn scenario_38_the_dirty_limit_is_said_with_when_to_come_back() {
     node.faults.heal();
     while client.increment(mention(5)).await.is_err() {}
     assert!(node.stored(key(1, 1)).await.is_some());
+}
+
+#[tokio::test]
+async fn each_member_that_a_fan_out_could_not_reach_is_counted() {
+    let node = Node::start(|config| config.dirty_limit = Some(4)).await;
+    let mut client = node.client().await;
+    node.faults.fail_next(Call::Commit, ALWAYS, outage());
+    let user_ids = (1..=10).collect();
+    let fan_out = FanOutRequest { channel_id: 1, message_id: 10, user_ids, ..Default::default() };
+    let refused = client.fan_out(fan_out).await.expect_err("four places for ten");
+    assert_eq!((refused.code(), &*reason(&refused)), (Code::ResourceExhausted, "DIRTY_LIMIT"));
+    let metrics = node.get("/metrics").await;
+    let counted = "readstates_requests_rejected_total{reason=\"dirty_limit\"} 6";
+    assert!(metrics.lines().any(|line| line == counted), "{metrics}");
+    node.faults.heal();
 }
 
 #[tokio::test]
