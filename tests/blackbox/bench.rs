@@ -104,21 +104,22 @@ async fn mentions_are_all_counted_whatever_they_came_in() {
     assert_eq!(mentions(&server).await, counted);
 }
 
-/// Until the server serves streams, bench has to say that it does not, and at once.
 #[tokio::test]
 async fn streams_count_as_calls_do() {
     let server = Server::start();
-    let flags = ["--stream", "--mix", "increment", "--batch", "7", "--json"];
-    let output = finish(bench(&server, &flags)).await;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.code() == Some(1) {
-        assert!(said.contains("UNIMPLEMENTED"), "{said}");
-        assert_eq!((output.stdout.len(), mentions(&server).await), (0, 0), "{said}");
-        return;
-    }
-    let report = report(&output);
-    assert_eq!(report["errors"], serde_json::json!({}), "{report:#}");
+    let report = measured(&server, &["--stream", "--mix", "increment", "--batch", "7"]).await;
     assert_eq!(report["operations"], mentions(&server).await, "{report:#}");
+}
+
+#[tokio::test]
+async fn health_checks_are_checks_and_change_nothing() {
+    let server = Server::start();
+    let checks = measured(&server, &["--mix", "health"]).await;
+    assert!(checks["calls"].as_u64() > Some(0), "{checks:#}");
+    assert_eq!((answered(&server, "Ack"), mentions(&server).await), (0.0, 0));
+    let calls = checks["calls"].as_f64().expect("it is a number");
+    let handled = ["grpc_server_handled_total", "grpc.health.v1.Health", "\"Check\"", "\"OK\""];
+    scrape_until(&server, |metrics| sample(metrics, &handled) >= Some(calls));
 }
 
 #[tokio::test]

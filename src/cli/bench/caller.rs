@@ -6,11 +6,12 @@ use std::{
 };
 
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
 
 use super::{
     bells::Bell,
     deck::{Card, Deck},
-    link::Link,
+    link::{Caller, Callers, Link},
     pace::Pace,
     recorder::Recorder,
     slice::named,
@@ -72,7 +73,7 @@ pub struct Calls {
 impl Calls {
     /// Calls until the run is over.
     pub async fn make(mut self) {
-        let (mut caller, bell) = (self.link.caller(), Bell::default());
+        let (mut callers, bell) = (self.link.callers(), Bell::default());
         while let Some(meant_for) = self.pace.next(&bell).await {
             let asked = if self.batch > 1 {
                 let now = Instant::now();
@@ -82,7 +83,7 @@ impl Calls {
             };
             let operations = asked.operations();
             self.recorder.sent(meant_for, operations as u64);
-            let done = asked.ask(&mut caller).await;
+            let done = asked.ask(&mut callers).await;
             self.note(meant_for, operations, done).await;
         }
     }
@@ -125,15 +126,19 @@ impl Asked {
         }
     }
 
-    async fn ask(self, caller: &mut super::link::Caller) -> Result<Done, Status> {
+    async fn ask(self, callers: &mut Callers) -> Result<Done, Status> {
         let operations = self.operations();
+        let states = &mut callers.states;
         match self {
-            Self::Card(Card::Ack(ack)) => drop(caller.ack(ack).await?),
-            Self::Card(Card::Increment(increment)) => drop(caller.increment(increment).await?),
-            Self::Card(Card::FanOut(fan_out)) => drop(caller.fan_out(fan_out).await?),
-            Self::Card(Card::SignIn(user_id)) => sign_in(caller, user_id).await?,
+            Self::Card(Card::Ack(ack)) => drop(states.ack(ack).await?),
+            Self::Card(Card::Increment(increment)) => drop(states.increment(increment).await?),
+            Self::Card(Card::FanOut(fan_out)) => drop(states.fan_out(fan_out).await?),
+            Self::Card(Card::SignIn(user_id)) => sign_in(states, user_id).await?,
+            Self::Card(Card::Health) => {
+                drop(callers.health.check(HealthCheckRequest::default()).await?);
+            }
             Self::Batch(batch) => {
-                let answer = caller.apply(batch).await?.into_inner();
+                let answer = states.apply(batch).await?.into_inner();
                 return Done::of_results(&answer.results, operations);
             }
         }
@@ -142,10 +147,10 @@ impl Asked {
 }
 
 /// Lists all pages.
-async fn sign_in(caller: &mut super::link::Caller, user_id: u64) -> Result<(), Status> {
+async fn sign_in(states: &mut Caller, user_id: u64) -> Result<(), Status> {
     let mut request = ListRequest { user_id, ..ListRequest::default() };
     loop {
-        let page = caller.list(request.clone()).await?.into_inner();
+        let page = states.list(request.clone()).await?.into_inner();
         if page.next_page_token.is_empty() {
             return Ok(());
         }

@@ -25,6 +25,8 @@ pub enum Card {
     FanOut(FanOutRequest),
     /// All states of a user.
     SignIn(u64),
+    /// Of nothing.
+    Health,
 }
 
 /// What one caller draws from. It draws the same keys again from the same seed.
@@ -57,6 +59,7 @@ impl Deck {
             Mix::Increment => Card::Increment(self.increment(now)),
             Mix::Signin => Card::SignIn(self.keys.user(&mut self.random)),
             Mix::Fanout => Card::FanOut(self.fan_out(self.members, now)),
+            Mix::Health => Card::Health,
             Mix::Chat => match chat::call(&mut self.random) {
                 Call::Ack => Card::Ack(self.ack(now)),
                 Call::FanOut(users) => Card::FanOut(self.fan_out(users as u64, now)),

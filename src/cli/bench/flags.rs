@@ -38,7 +38,7 @@ const SKEW_MAX: f64 = 10.0;
 /// Flags of `bench`.
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
-    /// What is called. All but signin write: never do it to a server that others use
+    /// What is called. All but signin and health write: never do it to a server that others use
     #[arg(long, value_enum, default_value = "ack")]
     mix: Mix,
     /// Calls a second, evenly, whatever the server does (an open loop); without it every caller
@@ -278,6 +278,8 @@ mod tests {
             "--threads 5",
             "--concurrency 3",
             "--mix signin --batch 2",
+            "--mix health --batch 2",
+            "--mix health --stream",
             "--mix fanout --stream",
             "--mix fanout --users 10 --members 11",
             "--users 1099511627776 --channels 2",

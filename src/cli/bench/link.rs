@@ -18,11 +18,20 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpStream, sync::Mutex};
 use tonic::{Status, body::Body};
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::proto::read_states_service_client::ReadStatesServiceClient;
 
 /// The generated client over such a connection.
 pub type Caller = ReadStatesServiceClient<Link>;
+
+/// Clients of both services over one connection.
+pub struct Callers {
+    /// Of ours.
+    pub states: Caller,
+    /// Of the health checks.
+    pub health: HealthClient<Link>,
+}
 
 /// Longest time until a connection is made.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -63,6 +72,12 @@ impl Link {
     pub fn caller(&self) -> Caller {
         let caller = Caller::with_origin(self.clone(), self.0.target.clone());
         caller.max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// As [`Self::caller`], of both services.
+    pub fn callers(&self) -> Callers {
+        let health = HealthClient::with_origin(self.clone(), self.0.target.clone());
+        Callers { states: self.caller(), health }
     }
 
     async fn sender(&self) -> Result<SendRequest<Body>, Status> {

@@ -19,6 +19,8 @@ pub enum Mix {
     Signin,
     /// Mentions of many members of a channel at once
     Fanout,
+    /// Health checks, which do nearly nothing: what calls cost without their work
+    Health,
 }
 
 /// How often a key is drawn.
@@ -131,6 +133,7 @@ fn name(mix: Mix) -> &'static str {
         Mix::Chat => "chat",
         Mix::Signin => "signin",
         Mix::Fanout => "fanout",
+        Mix::Health => "health",
     }
 }
 
