@@ -349,6 +349,9 @@ async fn delete_user(client: &mut Client, book: &mut Book, user_id: u64) -> Ende
             let told = [response.into_inner().deleted, 0, 0];
             book.counted(&places, &deletion(), told).map(|()| End::Acknowledged)
         }
+        // Nothing was done: a deletion that has begun is not refused any more. Were the book in
+        // doubt, what the client does next with the user would look like half a deletion.
+        Err(status) if verdict(&status) == Verdict::Refused => Ok(End::Refused),
         Err(status) => failed_in_part(&status, || book.unanswered_deletion(user_id, &deletion())),
     }
 }
