@@ -1,7 +1,9 @@
 //! What the cache costs: nanoseconds for each thing it does, bytes for each state it holds.
 //!
 //! `cargo bench --bench cache` takes 8 million entries, or as many as `READSTATES_BENCH_ENTRIES`
-//! says; `cargo test --benches` only looks whether everything runs.
+//! says; `cargo bench --bench cache -- scale` compares caches of 10 thousand to 32 million entries,
+//! `-- churn` only fills one and lets 60 times its capacity go through; `cargo test --benches` only
+//! looks whether everything runs.
 //!
 //! 2026-11-23, AMD EPYC (2 virtual processors, 32 MiB L3, busy with other work: load 5 to 6),
 //! Linux, release profile (fat LTO), mimalloc 3.3; 8,000,000 entries in 263 shards, random keys out
@@ -26,10 +28,55 @@
 //!   the table would halve that waste and double the stall of a rehash. Speed is worth more: stay.
 //! - What a dirty state cost is not given back to the system at once (144 bytes an entry after half
 //!   were dirty and clean again) but is used up by the insertions that follow.
-//! - The time of a hit is that of its cache misses. The first change of a state costs as much as
-//!   three others: its mark goes into two B-trees of the dirty index.
+//! - The time of a hit is that of its cache misses. The first change of a state cost as much as
+//!   three others, as its mark went into two B-trees; since, a mark is a slot of a slab.
 //! - Take the figures as upper bounds: two runs on 4 million entries an hour before, at the same
 //!   load, differed by a third. Negative: tables of 2^15 and 2^14 buckets waste 19 and 26 %.
+//!
+//! Sizes (`-- scale`), the same day on a quieter machine, random keys, all acked states dirty;
+//! nanoseconds of processor time each and millions of acks a second, medians of 5 (least to most):
+//!
+//! | entries | read | ack | ack in batches of 1000 |
+//! |---|---|---|---|
+//! | 10000 | 185 (129-216) | 216 (144-216) | 200 (120-215) |
+//! | 100000 | 478 (467-562) | 464 (392-488) | 288 (231-392) |
+//! | 1000000 | 688 (659-721) | 664 (568-720) | 408 (304-480) |
+//! | 8000000 | 902 (856-1013) | 840 (792-864) | 424 (408-439) |
+//! | 32000000 | 1194 (1057-1220) | 1032 (976-1128) | 864 (823-920) |
+//!
+//! ```text
+//! ack         10000  #####
+//!            100000  ############
+//!           1000000  #################
+//!           8000000  #####################
+//!          32000000  ##########################
+//! in batches  10000  #####
+//!            100000  #######
+//!           1000000  ##########
+//!           8000000  ###########
+//!          32000000  ######################            (each # is 40 ns)
+//! ```
+//!
+//! | entries | by one thread | by two | times |
+//! |---|---|---|---|
+//! | 10000 | 5.32 (4.76-6.68) | 4.49 (1.50-4.80) | 0.72 (0.28-0.92) |
+//! | 100000 | 1.83 (1.76-2.94) | 2.99 (2.79-3.31) | 1.57 (1.13-1.66) |
+//! | 1000000 | 1.49 (1.34-1.52) | 2.59 (2.37-2.85) | 1.78 (1.59-1.95) |
+//! | 8000000 | 1.18 (1.11-1.28) | 2.60 (2.25-2.87) | 2.15 (2.00-2.41) |
+//! | 32000000 | 0.93 (0.91-1.14) | 2.01 (1.75-2.13) | 2.05 (1.76-2.24) |
+//!
+//! - From one million entries on, what costs is the chain of cache misses of an update, of about
+//!   200 ns each here; a second thread doubles the rate. 10 thousand entries are one shard, whose
+//!   lock two threads fight for.
+
+#[path = "load/cores.rs"]
+mod cores;
+#[path = "load/race.rs"]
+mod race;
+#[path = "load/sample.rs"]
+mod sample;
+#[path = "cache/scale.rs"]
+mod scale;
 
 use std::{fs, hint::black_box, num::NonZeroUsize, sync::LazyLock, time::Instant};
 
@@ -53,6 +100,8 @@ const ENTRIES: usize = 8_000_000;
 const SMOKE_ENTRIES: usize = 10_000;
 /// Insertions while churning, in capacities.
 const CHURN: u64 = 60;
+/// Moments in it at which memory is measured.
+const CHURN_STEPS: u64 = 20;
 const ROUNDS: u64 = 5;
 const CHANNELS_PER_USER: u64 = 50;
 /// Of so many keys one is not about a channel: enough to fill the share kept for those.
@@ -60,16 +109,30 @@ const OTHER_KIND_EVERY: u64 = 16;
 const NOW: Now = Now { wall_us: 1_000, ceiling: Version::from_micros(u64::MAX), elapsed_ms: 1 };
 
 fn main() {
+    let asked = |what: &str| std::env::args().any(|argument| argument == what);
+    let smoke = !asked("--bench");
+    if smoke || asked("scale") {
+        scale::table(smoke);
+    }
+    if !asked("scale") {
+        run(asked("churn"));
+    }
+}
+
+fn run(only_churn: bool) {
     let bare_kib = resident_kib();
     let mut bench = Bench::new(entries());
     println!("{:?}", bench.cache.sizing());
     bench.fill();
     let full_kib = resident_kib();
     bench.report_bytes("after the fill", bare_kib, full_kib);
-    bench.hits();
-    bench.changes();
-    bench.dirty_bytes();
-    bench.report_bytes("after it was half dirty", bare_kib, resident_kib());
+    if !only_churn {
+        bench.hits();
+        bench.misses();
+        bench.changes();
+        bench.dirty_bytes();
+        bench.report_bytes("after it was half dirty", bare_kib, resident_kib());
+    }
     bench.churn(bare_kib, full_kib);
 }
 
@@ -152,6 +215,17 @@ impl Bench {
         self.measure_hits("hit: update under a guard that does not match", &ack(1, Some(guard)));
     }
 
+    /// Up to the store and back, without a store: the key is looked for, and a load begun.
+    fn misses(&mut self) {
+        self.measure("miss: ticket given out and back", self.round(), |bench| {
+            bench.random = bench.random.wrapping_add(1);
+            let key = key(u64::from(u32::MAX) + bench.random % (1 << 40));
+            assert!(bench.cache.access(&key, &Access::Read, &NOW).is_none(), "it was never there");
+            let ticket = bench.cache.begin_load(key).expect("it is not in memory");
+            bench.cache.abandon_load(black_box(ticket));
+        });
+    }
+
     fn measure_hits(&mut self, what: &str, access: &Access) {
         self.measure(what, self.round(), |bench| bench.hit(access));
     }
@@ -219,23 +293,28 @@ impl Bench {
     /// Inserts new keys over clean old ones.
     fn churn(&mut self, bare_kib: u64, full_kib: u64) {
         let mut evict = Vec::new();
-        for round in 1..=ROUNDS {
-            evict.push(self.time(self.capacity * CHURN / ROUNDS, Self::insert));
-            let kib = resident_kib();
-            self.report_bytes(&format!("after {} x churn", round * CHURN / ROUNDS), bare_kib, kib);
-            println!("    {:.3} x the fill", kib as f64 / full_kib.max(1) as f64);
+        println!("churn in capacities, and bytes an entry: each # is 4");
+        for step in 1..=CHURN_STEPS {
+            evict.push(self.time(self.capacity * CHURN / CHURN_STEPS, Self::insert));
+            let (_, bytes) = self.bytes(bare_kib, resident_kib());
+            let bar = "#".repeat((bytes / 4.0) as usize);
+            println!("{:>4} {bar} {bytes:.1}", step * CHURN / CHURN_STEPS);
         }
+        let kib = resident_kib();
+        self.report_bytes("after the churn", bare_kib, kib);
+        println!("    {:.3} x the fill", kib as f64 / full_kib.max(1) as f64);
         report("insert, evicting a clean entry", evict);
     }
 
-    fn report_bytes(&self, when: &str, bare_kib: u64, kib: u64) {
+    /// Entries, and the bytes of each.
+    fn bytes(&self, bare_kib: u64, kib: u64) -> (usize, f64) {
         let entries = self.cache.counts(NOW.elapsed_ms).entries;
-        let bytes = kib.saturating_sub(bare_kib) * 1024;
-        println!(
-            "{entries} entries {when}: {} MiB, {:.1} bytes each (as charged: {ENTRY_BYTES})",
-            bytes >> 20,
-            each(bytes, entries)
-        );
+        (entries, each(kib.saturating_sub(bare_kib) * 1024, entries))
+    }
+
+    fn report_bytes(&self, when: &str, bare_kib: u64, kib: u64) {
+        let (entries, bytes) = self.bytes(bare_kib, kib);
+        println!("{entries} entries {when}: {bytes:.1} bytes each (as charged: {ENTRY_BYTES})");
     }
 
     fn measure(&mut self, what: &str, operations: u64, operation: impl Fn(&mut Self)) {

@@ -10,8 +10,14 @@
 
 #[path = "load/cores.rs"]
 mod cores;
+#[path = "load/fill.rs"]
+mod fill;
+#[path = "load/node.rs"]
+mod node;
 #[path = "load/setting.rs"]
 mod setting;
+#[path = "load/shown.rs"]
+mod shown;
 #[path = "load/states.rs"]
 mod states;
 #[path = "load/threads.rs"]
@@ -21,27 +27,15 @@ mod wire;
 #[path = "runtime/writes.rs"]
 mod writes;
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, mpsc},
-    thread,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
-use readstates::{
-    clock::Clock,
-    config::{Config, Durability, RuntimeForm},
-    proto::{
-        ApplyRequest, Operation, operation, read_states_service_client::ReadStatesServiceClient,
-    },
-    server::{Server, Shutdown, Stopped, main_runtime},
-    store::MemoryStore,
-};
+use fill::fill;
+use node::{CLIENT_CORE, Node, Outcome, SERVING, SERVING_CORE, as_client};
+use readstates::config::{Config, Durability, RuntimeForm};
 use setting::setting;
-use states::{CONNECTIONS, request};
+use shown::show;
+use states::CONNECTIONS;
 use threads::Spent;
-use tokio::sync::watch;
 use wire::Call;
 
 #[global_allocator]
@@ -49,39 +43,31 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const IN_FLIGHT: usize = 256;
 const ROUNDS: usize = 5;
-const FILL_BATCH: u64 = 10_000;
-const SERVING_CORE: usize = 0;
-const CLIENT_CORE: usize = 1;
 /// Names the program that counts system calls; without it they are not counted.
 const STRACE: &str = "READSTATES_TEST_STRACE";
-/// How the names of threads begin that serve.
-const SERVING: &str = "serving";
-
-type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> Outcome<()> {
     let smoke = !std::env::args().any(|argument| argument == "--bench");
     let entries = setting("READSTATES_BENCH_ENTRIES", if smoke { 10_000 } else { 1_000_000 });
-    let seconds = setting("READSTATES_BENCH_SECONDS", if smoke { 0 } else { 4 });
-    let duration = Duration::from_secs(seconds).max(Duration::from_millis(100));
+    let duration = node::round(smoke, setting("READSTATES_BENCH_SECONDS", 4));
     println!("{entries} entries, {IN_FLIGHT} in flight over {CONNECTIONS} connections");
     let calls = [("health", Call::Health), ("ack", Call::Ack(0..entries))];
     for durability in [Durability::Memory, Durability::Journal] {
         println!("\n--durability {durability:?}");
-        let mut nodes = vec![
-            Node::start(RuntimeForm::PerCore, 1, durability, entries)?,
-            Node::start(RuntimeForm::Shared, 1, durability, entries)?,
+        let mut forms = vec![
+            Form::start(RuntimeForm::PerCore, 1, durability, entries)?,
+            Form::start(RuntimeForm::Shared, 1, durability, entries)?,
         ];
         threads::confine_named(SERVING, SERVING_CORE)?;
-        nodes.push(Node::start(RuntimeForm::PerCore, 2, durability, entries)?);
-        nodes.push(Node::start(RuntimeForm::Shared, 2, durability, entries)?);
-        for node in &nodes {
-            fill(node.address, entries)?;
+        forms.push(Form::start(RuntimeForm::PerCore, 2, durability, entries)?);
+        forms.push(Form::start(RuntimeForm::Shared, 2, durability, entries)?);
+        for form in &forms {
+            fill(form.node.address, entries)?;
         }
         for (what, call) in &calls {
-            compare(&nodes, what, call, duration)?;
+            compare(&forms, what, call, duration)?;
         }
-        nodes.into_iter().try_for_each(Node::stop)?;
+        forms.into_iter().try_for_each(|form| form.node.stop())?;
     }
     match std::env::var_os(STRACE) {
         Some(strace) => count_writes(strace.as_ref(), &calls, duration),
@@ -108,34 +94,27 @@ fn count_writes(strace: &Path, calls: &[(&str, Call)], duration: Duration) -> Ou
 }
 
 /// One call at every form in every round, and what the rounds came to.
-fn compare(nodes: &[Node], what: &str, call: &Call, duration: Duration) -> Outcome<()> {
-    let mut samples = vec![Vec::new(); nodes.len()];
+fn compare(forms: &[Form], what: &str, call: &Call, duration: Duration) -> Outcome<()> {
+    let mut samples = vec![Vec::new(); forms.len()];
     for _ in 0..ROUNDS {
-        for (samples, node) in samples.iter_mut().zip(nodes) {
-            samples.push(node.sample(call, duration)?);
+        for (samples, form) in samples.iter_mut().zip(forms) {
+            samples.push(form.sample(call, duration)?);
         }
     }
     println!("{what}, medians of {ROUNDS} rounds (least to most):");
-    for (samples, node) in samples.iter().zip(nodes) {
-        println!("  {}", node.name);
+    for (samples, form) in samples.iter().zip(forms) {
+        println!("  {}", form.name);
         show("calls a second", samples.iter().map(|sample| sample.rate));
         show("us a call, serving", samples.iter().map(|sample| sample.serving_us));
         show("us a call, client", samples.iter().map(|sample| sample.client_us));
     }
     for pair in [0, 2] {
-        println!("  {} / {}", nodes[pair].name, nodes[pair + 1].name);
+        println!("  {} / {}", forms[pair].name, forms[pair + 1].name);
         let pairs = || samples[pair].iter().zip(&samples[pair + 1]);
         show("of the rate", pairs().map(|(one, other)| one.rate / other.rate));
         show("of the serving time", pairs().map(|(one, other)| one.serving_us / other.serving_us));
     }
     Ok(())
-}
-
-fn show(what: &str, values: impl Iterator<Item = f64>) {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let (least, most) = (values[0], values[values.len() - 1]);
-    println!("    {what}: {:.3} ({least:.3} to {most:.3})", values[values.len() / 2]);
 }
 
 /// What one call in one round came to.
@@ -146,95 +125,44 @@ struct Sample {
     client_us: f64,
 }
 
-/// A server in threads of its own.
-struct Node {
+/// One form of the server.
+struct Form {
     name: String,
-    address: SocketAddr,
-    ask: watch::Sender<u32>,
-    thread: thread::JoinHandle<Outcome<Stopped>>,
-    _folder: tempfile::TempDir,
+    node: Node,
 }
 
-impl Node {
+impl Form {
     fn start(
-        form: RuntimeForm,
+        runtime: RuntimeForm,
         threads: usize,
         durability: Durability,
         entries: u64,
     ) -> Outcome<Self> {
-        let folder = match std::env::var("READSTATES_BENCH_DIR") {
-            Ok(path) => tempfile::tempdir_in(path)?,
-            Err(_) => tempfile::tempdir()?,
-        };
         let config = Config {
-            runtime: form,
+            cache_entries: Some(node::places(entries)),
+            flush_after: Duration::from_secs(1),
+            durability,
+            runtime,
             serve_threads: Some(threads),
-            ..config(durability, entries, folder.path())
+            ..Config::default()
         };
-        let (ask, shutdown) = Shutdown::new();
-        let (started, address) = mpsc::channel();
-        let runtime = main_runtime(&config)?;
-        let serve = async move {
-            let store = Arc::new(MemoryStore::default());
-            let server = Server::start_on(config, Clock::system(), store).await?;
-            started.send(server.grpc_address()?)?;
-            Ok(server.run(shutdown).await?)
-        };
-        let thread = thread::spawn(move || runtime.block_on(serve));
-        let name = format!("{form:?}, {threads} threads");
-        Ok(Self { name, address: address.recv()?, ask, thread, _folder: folder })
+        let name = format!("{runtime:?}, {threads} threads");
+        Ok(Self { name, node: Node::start(config)? })
     }
 
     fn sample(&self, call: &Call, duration: Duration) -> Outcome<Sample> {
         // The other servers' threads have the same names, and nothing to do.
         let before = Spent::now()?;
-        let outcome = thread::scope(|scope| {
-            let run = || {
-                cores::confine(None, CLIENT_CORE)?;
-                wire::rate(self.address, CONNECTIONS, IN_FLIGHT, duration, call)
-            };
-            scope.spawn(run).join().map_err(|_| "a client panicked")
-        })??;
+        let outcome = as_client(|| {
+            Ok(wire::rate(self.node.address, CONNECTIONS, IN_FLIGHT, duration, call)?)
+        })?;
         let spent = Spent::now()? - &before;
         let calls = outcome.calls as f64;
         let each_us = |spent: Duration| spent.as_secs_f64() * 1e6 / calls;
         Ok(Sample {
-            rate: outcome.rate(),
+            rate: calls / outcome.elapsed.as_secs_f64(),
             serving_us: each_us(spent.of(SERVING)),
             client_us: each_us(outcome.client),
         })
     }
-
-    fn stop(self) -> Outcome<()> {
-        self.ask.send_modify(|asked| *asked += 1);
-        self.thread.join().map_err(|_| "the server panicked")??;
-        Ok(())
-    }
-}
-
-fn config(durability: Durability, entries: u64, folder: &Path) -> Config {
-    Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        admin_listen: ([127, 0, 0, 1], 0).into(),
-        cache_entries: Some(entries * 17 / 16 + 1_000),
-        data_dir: folder.to_owned(),
-        flush_after: Duration::from_secs(1),
-        durability,
-        ..Config::default()
-    }
-}
-
-/// Every state, before anything is measured.
-fn fill(address: SocketAddr, entries: u64) -> Outcome<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut client = ReadStatesServiceClient::connect(format!("http://{address}")).await?;
-        for batch in 0..entries.div_ceil(FILL_BATCH) {
-            let keys = batch * FILL_BATCH..entries.min((batch + 1) * FILL_BATCH);
-            let operation =
-                |key| Operation { operation: Some(operation::Operation::Ack(request(key, 1))) };
-            client.apply(ApplyRequest { operations: keys.map(operation).collect() }).await?;
-        }
-        Ok(())
-    })
 }

@@ -54,7 +54,7 @@ async fn every_answer_is_counted() {
     let health = rate(address, Call::Health).await.expect("health answers");
     assert!(health.calls > 0 && health.in_flight == IN_FLIGHT, "{health:?}");
     assert_eq!(health.changed, 0);
-    assert!(health.client > Duration::ZERO && health.elapsed >= DURATION && health.rate() > 0.0);
+    assert!(health.client > Duration::ZERO && health.elapsed >= DURATION);
 }
 
 #[tokio::test(flavor = "multi_thread")]

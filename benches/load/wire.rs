@@ -50,11 +50,6 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Calls a second.
-    pub fn rate(&self) -> f64 {
-        self.calls as f64 / self.elapsed.as_secs_f64()
-    }
-
     fn and(self, other: Self) -> Self {
         Self {
             calls: self.calls + other.calls,
