@@ -6,7 +6,24 @@
 //! confined to one processor and the clients (see load/wire.rs) to another; forms of more threads
 //! share theirs with the clients, so of those only the processor time of a call means something.
 //! With READSTATES_TEST_STRACE it also tells how many answers the built program gives with one
-//! write of a socket.
+//! write of a socket; `-- writes` only that.
+//!
+//! 2026-11-23, AMD EPYC (2 virtual processors, shared), Linux, fat LTO, 500,000 entries, rounds of
+//! 2 seconds, medians of 5 (least to most); a runtime per core against one that is shared:
+//!
+//! | | rate, 1 thread | serving time, 1 thread | rate, 2 threads |
+//! |---|---|---|---|
+//! | health, memory | 1.98 (1.74-2.58) | 0.51 (0.39-0.57) | 2.17 (1.94-2.34) |
+//! | ack, memory | 1.69 (1.62-1.72) | 0.59 (0.58-0.62) | 1.97 (1.80-2.16) |
+//! | health, journal | 1.97 (1.62-2.10) | 0.51 (0.48-0.62) | 1.86 (1.83-2.15) |
+//! | ack, journal | 1.55 (1.43-1.90) | 0.66 (0.55-0.71) | 1.53 (1.28-2.12) |
+//!
+//! Answers to one write of a socket, states in memory, 3 seconds: 63.8 and 63.9 (ack, health) per
+//! core, 37.7 for journaled acks; 1.6 and 1.6, 2.7 on a shared runtime.
+//!
+//! - A runtime per core is the default: a shared one wakes a connection's task as soon as there is
+//!   one answer, on another thread or the same, and each goes out alone.
+//! - Where states have to be loaded first, answers come one by one in either form: 2.5 to a write.
 
 #[path = "load/cores.rs"]
 mod cores;
@@ -27,7 +44,7 @@ mod wire;
 #[path = "runtime/writes.rs"]
 mod writes;
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use fill::fill;
 use node::{CLIENT_CORE, Node, Outcome, SERVING, SERVING_CORE, as_client};
@@ -43,6 +60,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const IN_FLIGHT: usize = 256;
 const ROUNDS: usize = 5;
+/// States of the built program whose answers are counted: so few that the first calls make them.
+const RESIDENT: u64 = 1_000;
 /// Names the program that counts system calls; without it they are not counted.
 const STRACE: &str = "READSTATES_TEST_STRACE";
 
@@ -52,6 +71,9 @@ fn main() -> Outcome<()> {
     let duration = node::round(smoke, setting("READSTATES_BENCH_SECONDS", 4));
     println!("{entries} entries, {IN_FLIGHT} in flight over {CONNECTIONS} connections");
     let calls = [("health", Call::Health), ("ack", Call::Ack(0..entries))];
+    if std::env::args().any(|argument| argument == "writes") {
+        return count_writes(duration);
+    }
     for durability in [Durability::Memory, Durability::Journal] {
         println!("\n--durability {durability:?}");
         let mut forms = vec![
@@ -69,21 +91,20 @@ fn main() -> Outcome<()> {
         }
         forms.into_iter().try_for_each(|form| form.node.stop())?;
     }
-    match std::env::var_os(STRACE) {
-        Some(strace) => count_writes(strace.as_ref(), &calls, duration),
-        None => Ok(()),
-    }
+    count_writes(duration)
 }
 
 /// Answers to one write, of the built program with one thread.
-fn count_writes(strace: &Path, calls: &[(&str, Call)], duration: Duration) -> Outcome<()> {
+fn count_writes(duration: Duration) -> Outcome<()> {
+    let Some(strace) = std::env::var_os(STRACE) else { return Ok(()) };
     println!("\nanswers to a write of the socket, and to a wake of another thread");
+    let calls = [("health", Call::Health), ("ack", Call::Ack(0..RESIDENT))];
     for form in ["per-core", "shared"] {
         for durability in ["memory", "journal"] {
-            for (what, call) in calls {
+            for (what, call) in &calls {
                 let form = format!("--runtime={form}");
                 let flags = [&form, "--serve-threads=1", "--durability", durability];
-                let counted = writes::count(strace, &flags, duration, call)?;
+                let counted = writes::count(strace.as_ref(), &flags, duration, call)?;
                 let each = |count: u64| counted.answers as f64 / count as f64;
                 let (sends, wakes) = (each(counted.sends), each(counted.wakes));
                 println!("  {form}, {durability}, {what}: {sends:.1}, {wakes:.1}");
