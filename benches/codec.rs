@@ -18,6 +18,8 @@
 
 #[path = "load/cores.rs"]
 mod cores;
+#[path = "load/usual.rs"]
+mod usual;
 #[path = "counts/written.rs"]
 mod written;
 

@@ -16,6 +16,8 @@
 
 #[path = "counts/resident.rs"]
 mod resident;
+#[path = "load/usual.rs"]
+mod usual;
 #[path = "counts/written.rs"]
 mod written;
 

@@ -15,6 +15,9 @@
 //! - on a disk that syncs in 1 us (memory) the thread is the bound: 1.7 / 2.7 / 3.8 million
 //! - reading a journal of 1,000,000 states, 46 MiB: 0.17 s
 
+#[path = "load/usual.rs"]
+mod usual;
+
 use std::{
     fs::{self, File},
     hint::black_box,
@@ -30,10 +33,12 @@ use readstates::{
         FolderDisk, GROUP_HEADER_BYTES, Journal, JournalError, JournalOptions, Recovery,
         SEGMENT_HEADER_BYTES, Step, Writer, WriterThread, group_bytes,
     },
-    model::{ChannelId, Key, Kind, Parts, ReadState, UserId, Version},
+    model::{ChannelId, Key, Kind, UserId},
     store::CommitNumber,
     store::StoreIdentity,
 };
+
+use usual::state;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -62,20 +67,6 @@ fn key(number: u64) -> Key {
     let user = UserId::new(1 + number / 50).expect("not 0");
     let channel = ChannelId::new(1 + number.wrapping_mul(0x9e37_79b9_7f4a_7c15) / 2);
     Key { user, kind: Kind::Channel, channel: channel.expect("not 0") }
-}
-
-/// A usual state; with `mentions` in its ledger.
-fn state(number: u64, mentions: u64) -> ReadState {
-    let last_acked_id = (1 << 60) + number;
-    let parts = Parts {
-        version: Version::from_micros((1 << 50) + number),
-        last_acked_id,
-        flags: 1,
-        last_viewed_day: 4_000,
-        counted: (1..=mentions).map(|mention| last_acked_id + mention * 1_000_000_000).collect(),
-        ..Parts::default()
-    };
-    ReadState::from_parts(parts).expect("these parts are a state")
 }
 
 fn open(folder: &Path) -> Recovery {

@@ -12,16 +12,16 @@
 //!
 //! | | updates a second | us an update: serving | flusher | journal |
 //! |---|---:|---:|---:|---:|
-//! | memory | 652,000 (611,000-727,000) | 1.50 (1.35-1.62) | 0.34 | |
-//! | journal | 363,000 (321,000-450,000) | 2.57 (2.08-2.89) | 0.98 | 0.63 |
+//! | memory | 667,000 (621,000-697,000) | 1.39 (1.34-1.51) | 0.36 | |
+//! | journal | 313,000 (292,000-351,000) | 2.97 (2.70-3.16) | 0.80 | 0.77 |
 //!
-//! Journaled is 0.56 of memory. The goal of 4 million a second is missed by far. `perf` has where
-//! 1.5 us go: 0.34 look entries up before they are changed, 0.38 change them, 0.11 wait for the
-//! state's own line, 0.32 make clean states dirty, all of it cache misses; 0.35 decode, sort,
-//! answer and encode. In-process (benches/cache.rs, scale) such a batch of dirty states takes 0.42
-//! us an update and one update by itself 0.84: a chain of four misses, which is what this machine
-//! takes for them. The goal was set where an empty call takes 3.6 us instead of 9, and a lone
-//! update 0.17 instead of 0.84.
+//! Journaled is 0.47 of memory. The goal of 4 million a second is missed by far. `perf` has where
+//! 1.5 us went an hour before: 0.34 look entries up before they are changed, 0.38 change them, 0.11
+//! wait for the state's own line, 0.32 make clean states dirty, all of it cache misses; 0.35
+//! decode, sort, answer and encode. In-process (benches/cache.rs, scale) such a batch of dirty
+//! states takes 0.42 us an update and one update by itself 0.84: a chain of four misses, which is
+//! what this machine takes for them. The goal was set where an empty call takes 3.6 us instead of
+//! 9, and a lone update 0.17 instead of 0.84.
 //!
 //! What did not help:
 //!

@@ -3,19 +3,20 @@
 use prost::Message as _;
 use readstates::{
     journal::{Home, JournalId, SegmentId, open_group, put_state},
-    model::{ChannelId, Key, Kind, Parts, ReadState, UserId, Version},
+    model::{ChannelId, Key, Kind, ReadState, UserId},
     proto::{self, AckRequest, AckResponse, ReadStateType},
     store::codec,
 };
 
-use crate::OPERATIONS;
+use crate::{
+    OPERATIONS,
+    usual::{APART, state},
+};
 
 pub const HOME: Home = Home { journal: JournalId(7), segment: SegmentId(3) };
 
 /// Enough for all records in a row: what is measured does not grow it.
 const BYTES: usize = 1 << 18;
-/// As far apart as messages of a busy channel are in time, in the usual layout of ids.
-const APART: u64 = 1_000_000_000;
 
 pub struct Written {
     pub states: Vec<(Key, ReadState)>,
@@ -47,19 +48,6 @@ fn key(number: u64) -> Key {
     let user = UserId::new(1 + number).expect("not 0");
     let channel = ChannelId::new((1 << 60) + number).expect("not 0");
     Key { user, kind: Kind::Channel, channel }
-}
-
-fn state(number: u64, mentions: u64) -> ReadState {
-    let last_acked_id = (1 << 60) + number;
-    let parts = Parts {
-        version: Version::from_micros((1 << 50) + number),
-        last_acked_id,
-        flags: 1,
-        last_viewed_day: 4_000,
-        counted: (1..=mentions).map(|mention| last_acked_id + mention * APART).collect(),
-        ..Parts::default()
-    };
-    ReadState::from_parts(parts).expect("these parts are a state")
 }
 
 pub fn requests() -> Vec<Vec<u8>> {

@@ -14,9 +14,9 @@ use crate::{
 /// Users whose operations are done one after the other at the same time.
 const CONCURRENT_USERS: usize = 64;
 
-/// Accesses of one call between which others on this runtime get their turn (I1): a tenth of a
-/// millisecond or two.
-const ACCESSES_PER_TURN: usize = 128;
+/// Accesses between which others on this runtime get their turn (I1): a tenth of a millisecond or
+/// two.
+pub const ACCESSES_PER_TURN: usize = 128;
 
 /// In which order the accesses of one call are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

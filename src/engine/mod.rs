@@ -27,7 +27,7 @@ pub use durability::Durability;
 pub use error::Error;
 pub use import::ImportCount;
 pub use list::{ListPage, ListQuery};
-pub use many::{Made, Order};
+pub use many::{ACCESSES_PER_TURN, Made, Order};
 pub use summary::Summary;
 pub use turn::leave_turn;
 pub use verify::{Checked, Difference, DifferenceKind, Verify};

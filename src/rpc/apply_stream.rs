@@ -14,7 +14,7 @@ use super::{
     status::{Failure, reason_of_tonic},
 };
 use crate::{
-    engine::{Engine, leave_turn},
+    engine::{ACCESSES_PER_TURN, Engine, leave_turn},
     lifecycle::Phase,
     proto::{ApplyStreamRequest, ApplyStreamResponse},
 };
@@ -22,9 +22,6 @@ use crate::{
 /// Messages of one stream that are made and not yet answered. A caller who does not read its
 /// answers is not read either.
 const MESSAGES_AHEAD_MAX: usize = 8;
-
-/// Operations of one stream after which others on its runtime get their turn (I1).
-const OPERATIONS_PER_TURN: usize = 256;
 
 /// What comes in.
 struct Incoming {
@@ -105,7 +102,7 @@ impl Incoming {
         let Some(ApplyStreamRequest { sequence, operations }) = message else { return Ok(None) };
         check_items("operations", operations.len(), self.limits.items)?;
         self.made += operations.len();
-        if self.made > OPERATIONS_PER_TURN {
+        if self.made > ACCESSES_PER_TURN {
             self.made = 0;
             leave_turn().await;
         }
