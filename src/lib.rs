@@ -11,7 +11,8 @@
 //! | [`flush`] | write-behind: collect due, commit, settle; lets the journal go |
 //! | [`journal`] | the crash journal: append, group commit, segments, recovery |
 //! | [`cache`] | shards of LRUs with dirty index, victims and load tickets |
-//! | [`store`] | where rows rest: embedded on the local disk, or in memory |
+//! | [`lease`] | one writer at a time on a keyspace that several services can reach |
+//! | [`store`] | where rows rest: embedded on the local disk, in memory, or in a cluster |
 //! | [`logging`], [`metrics`], [`lifecycle`], [`clock`], [`config`] | what every room may use |
 //! | [`model`] | the read state and its pure transitions |
 //!
@@ -69,7 +70,8 @@
 //! *resident*; *dirty* while the store does not have its current version; a *victim* if it was
 //! evicted while dirty. A *tombstone* is what a deleted state leaves. A *record* of the journal has
 //! a *sequence*; records are made durable in *groups*; the *horizon* is the last record that is not
-//! needed any more.
+//! needed any more. The *lease* says which of several services may write to a keyspace: its owner
+//! shows by a rising *beat* that it is alive, and each change of the owner begins an *epoch*.
 
 pub mod admin;
 pub mod cache;
@@ -79,6 +81,7 @@ pub mod config;
 pub mod engine;
 pub mod flush;
 pub mod journal;
+pub mod lease;
 pub mod lifecycle;
 pub mod logging;
 pub mod metrics;

@@ -50,8 +50,10 @@ fn serve(matches: &ArgMatches) -> Exit {
 }
 
 fn ask(matches: &ArgMatches) -> Exit {
-    let client = ClientCommand::from_arg_matches(matches).expect("clap has checked what it made");
-    run(Runtime::new(), cli::run(client, command()))
+    match ClientCommand::from_arg_matches(matches) {
+        Ok(client) => run(Runtime::new(), cli::run(client, command())),
+        Err(error) => cli::explain(&error),
+    }
 }
 
 fn run(runtime: io::Result<Runtime>, work: impl Future<Output = Exit>) -> Exit {
@@ -68,7 +70,7 @@ fn run(runtime: io::Result<Runtime>, work: impl Future<Output = Exit>) -> Exit {
 async fn serve_until_stopped(config: Config) -> Exit {
     let served = async {
         let shutdown = Shutdown::by_signal().map_err(StartError::Listen)?;
-        Server::start(config, Clock::system()).await?.run(shutdown).await
+        Server::serve(config, Clock::system(), shutdown).await
     };
     match served.await.inspect_err(|error| tracing::error!(%error, "readstates did not serve")) {
         Ok(Stopped { unflushed: 0 }) => Exit::Done,

@@ -11,7 +11,7 @@ use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use super::{output::complain, replay::InputError};
-use crate::journal::JournalError;
+use crate::{journal::JournalError, store::StoreError};
 
 /// How the program exits. The numbers follow sysexits.h where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,9 @@ pub enum Failure {
     /// The files of a journal were not what they should be.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A cluster refused, or could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The answer could not be written.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -75,10 +78,12 @@ impl Failure {
             Self::Usage(_) => Exit::Usage,
             Self::Input(error) if error.is_unopened() => Exit::Usage,
             Self::Call(status) if is_unreachable(status) => Exit::Unavailable,
+            Self::Store(StoreError::Unavailable(_)) => Exit::Unavailable,
             Self::Call(_)
             | Self::Contract(_)
             | Self::Input(_)
             | Self::Journal(_)
+            | Self::Store(_)
             | Self::Output(_) => Exit::Failed,
         }
     }

@@ -1,6 +1,7 @@
 //! The client's side of the program: every subcommand besides `serve`, one file each. It talks to a
 //! server through the generated client only and knows nothing of how the server works. Only
-//! `journal` works on files instead: it is for a server that is down.
+//! `journal` works on files instead, for a server that is down, and `schema` on a cluster, before
+//! there is one.
 
 mod bench;
 mod completions;
@@ -20,6 +21,7 @@ mod pages;
 mod progress;
 mod replay;
 mod retry;
+mod schema;
 mod show;
 mod state;
 mod table;
@@ -37,6 +39,7 @@ pub use journal::JournalCommand;
 pub use list::ListArgs;
 pub use load::LoadArgs;
 pub use replay::ReplayArgs;
+pub use schema::SchemaCommand;
 pub use state::{AckArgs, GetArgs, IncrementArgs, ResetArgs};
 pub use verify::VerifyArgs;
 pub use watch::WatchArgs;
@@ -74,6 +77,9 @@ pub enum ClientCommand {
     /// Look at the files of the crash journal, or repair them
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// The tables of a Cassandra or ScyllaDB cluster: print them, or make them
+    #[command(subcommand)]
+    Schema(SchemaCommand),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -115,6 +121,7 @@ async fn dispatch(command: ClientCommand, root: Command) -> Result<Exit, Failure
         ClientCommand::Load(args) => load::load(args).await,
         ClientCommand::Verify(args) => verify::verify(args).await,
         ClientCommand::Journal(command) => journal::journal(command),
+        ClientCommand::Schema(command) => schema::schema(command).await,
         ClientCommand::Completions(args) => completions::completions(args, root),
     }
 }

@@ -7,6 +7,20 @@ pub enum StoreKind {
     Embedded,
     /// In memory only: everything is gone with the server.
     Memory,
+    /// In a cluster of Apache Cassandra or ScyllaDB.
+    Cassandra,
+}
+
+/// How many replicas of a cluster have to answer a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplicaQuorum {
+    /// Most of those of the nearest datacenter: `LOCAL_QUORUM`.
+    #[default]
+    Local,
+    /// Most of those of all datacenters: `QUORUM`.
+    Global,
+    /// Of writes, in each datacenter most: `EACH_QUORUM`; of reads as [`Self::Local`].
+    Each,
 }
 
 /// What an acknowledgement means.
@@ -45,9 +59,14 @@ pub(super) type Later = (&'static str, &'static str);
 
 impl StoreKind {
     pub(super) const NAMES: &[(&'static str, Self)] =
-        &[("embedded", Self::Embedded), ("memory", Self::Memory)];
-    pub(super) const LATER: &[Later] =
-        &[("cassandra", "this version has no Cassandra store; choose embedded or memory")];
+        &[("embedded", Self::Embedded), ("memory", Self::Memory), ("cassandra", Self::Cassandra)];
+    pub(super) const LATER: &[Later] = &[];
+}
+
+impl ReplicaQuorum {
+    pub(super) const NAMES: &[(&'static str, Self)] =
+        &[("local-quorum", Self::Local), ("quorum", Self::Global), ("each-quorum", Self::Each)];
+    pub(super) const LATER: &[Later] = &[];
 }
 
 impl Durability {

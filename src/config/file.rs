@@ -1,4 +1,4 @@
-//! The TOML file: flat, every key known, every value a string or a number.
+//! The TOML file: flat, every key known, every value a string, a number, true or false.
 
 use std::{fs, ops::Range, path::Path};
 
@@ -72,7 +72,8 @@ fn read_value(
     match text(value) {
         Some(text) => layers.add(setting, text, file.origin(span.start)),
         None => {
-            let problem = format!("allowed is a string or a number, not {}", value.type_str());
+            let problem =
+                format!("allowed is a string, a number, true or false, not {}", value.type_str());
             layers.errors.push(file.error(Some(key), Some(span), problem));
         }
     }
@@ -85,6 +86,7 @@ fn text(value: &DeValue<'_>) -> Option<String> {
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or_else(|_| Some(number.as_str().to_owned()), |number| Some(number.to_string())),
         DeValue::Float(number) => Some(number.as_str().to_owned()),
+        DeValue::Boolean(yes) => Some(yes.to_string()),
         _ => None,
     }
 }

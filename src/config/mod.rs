@@ -12,6 +12,7 @@ mod layers;
 mod nearest;
 mod reader;
 mod sample;
+mod secret;
 mod setting;
 mod table;
 #[cfg(test)]
@@ -22,12 +23,13 @@ use std::{env, ffi::OsString, path::PathBuf};
 
 use clap::ArgMatches;
 
-pub use args::args;
-pub use choice::{Durability, LogFormat, RuntimeForm, StoreKind};
+pub use args::{args, args_of};
+pub use choice::{Durability, LogFormat, ReplicaQuorum, RuntimeForm, StoreKind};
 pub use error::{ConfigError, ConfigErrors};
 pub use file::ConfigFile;
 pub use layers::Origin;
 pub use sample::sample;
+pub use secret::Secret;
 pub use setting::Setting;
 pub use table::Config;
 
@@ -82,6 +84,7 @@ impl Config {
         if self.listen.port() != 0 && self.listen == self.admin_listen {
             reader.refuse("admin-listen", "allowed is any address but that of listen".to_owned());
         }
+        self.check_cluster(reader);
         let Some(entries) = self.cache_entries else { return };
         if reader.is_given("cache-memory") {
             reader.refuse(
@@ -92,6 +95,28 @@ impl Config {
         if self.dirty_limit.is_some_and(|limit| limit > entries) {
             let problem = format!("allowed is at most cache-entries, which is {entries}");
             reader.refuse("dirty-limit", problem);
+        }
+    }
+}
+
+impl Config {
+    /// As [`Self::check`], for what is about a cluster.
+    fn check_cluster(&self, reader: &mut Reader<'_>) {
+        if self.standby && self.store != StoreKind::Cassandra {
+            let problem = "only services that share a cluster can stand by: store = cassandra";
+            reader.refuse("standby", problem.to_owned());
+        }
+        if self.cassandra_user.is_some() != self.cassandra_password_file.is_some() {
+            let problem = "allowed is both of cassandra-user and cassandra-password-file, or none";
+            reader.refuse("cassandra-user", problem.to_owned());
+        }
+        if self.cassandra_cert_file.is_some() != self.cassandra_key_file.is_some() {
+            let problem = "allowed is both of cassandra-cert-file and cassandra-key-file, or none";
+            reader.refuse("cassandra-cert-file", problem.to_owned());
+        }
+        if self.cassandra_cert_file.is_some() && self.cassandra_ca_file.is_none() {
+            let problem = "allowed is a certificate only beside cassandra-ca-file";
+            reader.refuse("cassandra-cert-file", problem.to_owned());
         }
     }
 }

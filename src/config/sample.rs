@@ -35,9 +35,10 @@ fn push_comment(text: &mut String, words: &str) {
 
 fn push_default(text: &mut String, setting: &Setting) {
     let Setting { key, default, .. } = setting;
-    let written = match default.parse::<u64>() {
-        Ok(_) => writeln!(text, "{key} = {default}"),
-        Err(_) => writeln!(text, "{key} = {default:?}"),
+    let is_bare = default.parse::<u64>().is_ok() || default.parse::<bool>().is_ok();
+    let written = match is_bare {
+        true => writeln!(text, "{key} = {default}"),
+        false => writeln!(text, "{key} = {default:?}"),
     };
     written.expect("a String takes everything");
 }

@@ -4,10 +4,13 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    Setting,
-    choice::{Durability, LogFormat, RuntimeForm, StoreKind},
+    Secret, Setting,
+    choice::{Durability, LogFormat, ReplicaQuorum, RuntimeForm, StoreKind},
     reader::Reader,
-    value::{address, auto_or, choice, count, directory, duration, filter, size, zero_or},
+    value::{
+        address, auto_or, choice, count, directory, duration, file, filter, hosts, identifier,
+        none_or, secret, size, switch, text, zero_or,
+    },
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -53,11 +56,12 @@ settings! {
     /// Where the admin port listens (metrics and probes). Port 0 picks a free one.
     admin_listen: SocketAddr = "admin-listen" ADDRESS "127.0.0.1:9090", address;
 
-    /// Where states rest: embedded (files under data-dir) or memory (gone with the server).
+    /// Where states rest: embedded (files under data-dir), memory (gone with the server) or
+    /// cassandra (a cluster of Apache Cassandra or ScyllaDB).
     store: StoreKind =
         "store" STORE "embedded", choice(StoreKind::NAMES, StoreKind::LATER);
 
-    /// The directory of the embedded store; made if it is not there.
+    /// The directory of the embedded store and of the journal; made if it is not there.
     data_dir: PathBuf = "data-dir" DIRECTORY "./data", directory;
 
     /// What an acknowledgement means: journal (synced to the local disk; survives kill -9 and power
@@ -156,6 +160,59 @@ settings! {
 
     /// Memory for the block cache of the embedded store.
     store_cache_memory: u64 = "store-cache-memory" SIZE "64MiB", size(MIB..=16 * TIB);
+
+    /// Wait while another service has the keyspace, and take over when it ends. Without it a
+    /// service refuses to start beside another.
+    standby: bool = "standby" SWITCH "false", switch;
+
+    /// What this service is called by others that want its keyspace; auto is its host and port.
+    owner_name: Option<String> = "owner-name" NAME "auto", auto_or(text);
+
+    /// Some nodes of the cluster, separated by commas; the others are learned from them.
+    cassandra_contact_points: Vec<String> =
+        "cassandra-contact-points" HOSTS "127.0.0.1:9042", hosts;
+
+    /// The keyspace of the cluster.
+    cassandra_keyspace: String = "cassandra-keyspace" NAME "readstates", identifier;
+
+    /// The datacenter whose nodes are asked; none where the cluster has only one.
+    cassandra_datacenter: Option<String> = "cassandra-datacenter" NAME "none", none_or(text);
+
+    /// How many replicas have to answer: local-quorum, quorum or each-quorum.
+    cassandra_consistency: ReplicaQuorum =
+        "cassandra-consistency" CONSISTENCY "local-quorum",
+        choice(ReplicaQuorum::NAMES, ReplicaQuorum::LATER);
+
+    /// Whom the nodes know this service as.
+    cassandra_user: Option<String> = "cassandra-user" NAME "none", none_or(text);
+
+    /// A file with the password of cassandra-user.
+    cassandra_password_file: Option<Secret> =
+        "cassandra-password-file" FILE "none", none_or(secret);
+
+    /// Certificates of those who may vouch for a node, in PEM. With it connections are encrypted.
+    cassandra_ca_file: Option<PathBuf> = "cassandra-ca-file" FILE "none", none_or(file);
+
+    /// The certificate of this service with its chain, in PEM, where nodes ask for one.
+    cassandra_cert_file: Option<PathBuf> = "cassandra-cert-file" FILE "none", none_or(file);
+
+    /// The key of cassandra-cert-file, in PEM.
+    cassandra_key_file: Option<PathBuf> = "cassandra-key-file" FILE "none", none_or(file);
+
+    /// How long a request to the cluster may take, with all its tries.
+    cassandra_request_timeout: Duration =
+        "cassandra-request-timeout" DURATION "5s", duration(MS..=HOUR);
+
+    /// How long a connection to a node may take to open.
+    cassandra_connect_timeout: Duration =
+        "cassandra-connect-timeout" DURATION "5s", duration(MS..=HOUR);
+
+    /// The most requests to the cluster at once; more wait.
+    cassandra_max_requests: usize = "cassandra-max-requests" NUMBER "256", count(1..=32_768);
+
+    /// A read that was not answered after this long is sent to a second node as well.
+    cassandra_speculate_after: Option<Duration> =
+        "cassandra-speculate-after" DURATION "none", none_or(duration(MS..=HOUR));
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ fn every_setting_is_taken_from_flag_variable_and_file() {
 fn all_errors_are_told_at_once_with_key_value_origin_and_what_is_allowed() {
     let text = "max-items = 0\nflush_after = \"1s\"\n[cache]\nentries = 5\n";
     let words = refused(
-        &["--flush-after=0s", "--durability=disk", "--store=cassandra", "--runtime=one"],
+        &["--flush-after=0s", "--durability=disk", "--store=postgres", "--runtime=one"],
         &[("READSTATES_LISTEN", "nowhere"), ("READSTATES_SHARDS", "many")],
         text,
     );
@@ -111,7 +111,7 @@ fn all_errors_are_told_at_once_with_key_value_origin_and_what_is_allowed() {
         "flush-after = \"0s\" (flag --flush-after): allowed is a duration from 1ms to 1day",
         "durability = \"disk\" (flag --durability): allowed is one of journal, memory, store",
         "runtime = \"one\" (flag --runtime): allowed is one of per-core, shared",
-        "store = \"cassandra\" (flag --store): this version has no Cassandra store; choose",
+        "store = \"postgres\" (flag --store): allowed is one of embedded, memory, cassandra",
     ];
     for line in expected {
         assert!(words.contains(line), "{line:?} is not in:\n{words}");
@@ -174,7 +174,7 @@ fn broken_toml_and_wrong_types_name_the_line() {
     let words = refused(&[], &[], "shards = 1\nmax-items = \n");
     assert!(words.contains("file readstates.toml, line 2: is not TOML"), "{words}");
     let words = refused(&[], &[], "\nshards = [1]\nmax-keys = true\n");
-    assert!(words.contains("shards (file readstates.toml, line 2): allowed is a string or a"));
+    assert!(words.contains("shards (file readstates.toml, line 2): allowed is a string, a"));
     assert!(words.contains("max-keys (file readstates.toml, line 3)"), "{words}");
 }
 
@@ -196,7 +196,10 @@ fn the_help_tells_default_and_variable_of_every_flag() {
     let help = Command::new("serve").term_width(0).args(args()).render_long_help().to_string();
     let words: HashSet<&str> = help.split_whitespace().collect();
     for setting in settings() {
-        assert!(words.contains(setting.flag().as_str()), "{}", setting.key);
+        let flag = setting.flag();
+        // A switch may go without its value.
+        let is_there = words.contains(flag.as_str()) || help.contains(&format!("{flag}[="));
+        assert!(is_there, "{flag}");
         assert!(help.contains(&format!("[default: {}]", setting.default)), "{}", setting.key);
         assert!(words.contains(format!("{}]", setting.variable()).as_str()), "{}", setting.key);
     }
@@ -207,6 +210,27 @@ fn a_command_without_settings_still_takes_variables() {
     let matches = Command::new("other").get_matches_from(["other"]);
     let config = Config::load(&matches, [("READSTATES_SHARDS", "7")], None).expect("it is valid");
     assert_eq!(config.shards, Some(7));
+}
+
+#[test]
+fn standing_by_takes_no_value_and_needs_a_store_that_others_share() {
+    let given = flags(&["--standby", "--store", "cassandra"]);
+    let config = Config::load(&given, NONE, None).expect("it is valid");
+    assert_eq!((config.standby, config.store), (true, StoreKind::Cassandra));
+    let text = "standby = false\n";
+    let config = Config::load(&flags(&[]), NONE, Some(&file(text))).expect("it is valid");
+    assert!(!config.standby);
+    assert!(refused(&["--standby"], &[], "").contains("only services that share a cluster"));
+}
+
+#[test]
+fn what_belongs_together_about_a_cluster_is_given_together() {
+    let words = refused(&["--cassandra-user=chat"], &[], "");
+    assert!(words.contains("both of cassandra-user and cassandra-password-file"), "{words}");
+    let here = file!();
+    let words = refused(&["--cassandra-cert-file", here], &[], "");
+    assert!(words.contains("both of cassandra-cert-file and cassandra-key-file"), "{words}");
+    assert!(words.contains("only beside cassandra-ca-file"), "{words}");
 }
 
 #[test]

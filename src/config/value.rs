@@ -1,18 +1,28 @@
 //! Parsers of single values. Each is built with its bounds and refuses with what is allowed.
 
-use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 use humantime::format_duration;
 use tracing_subscriber::EnvFilter;
 
-use super::choice::Later;
+use super::{Secret, choice::Later};
 
 /// Why a value was refused: a phrase that goes on from "... is refused: ".
 pub(super) type Refusal = String;
 
 /// The word that leaves a choice to the server.
 const AUTO: &str = "auto";
+/// The word for something that is not wanted, or not there.
+const NONE: &str = "none";
+/// Bytes of a name of CQL at most.
+const IDENTIFIER_MAX: usize = 48;
 
 /// A parsed value or what would have been allowed.
 pub(super) type Parsed<T> = Result<T, Refusal>;
@@ -30,6 +40,62 @@ pub(super) fn directory(text: &str) -> Parsed<PathBuf> {
         return Err("allowed is the path of a directory, such as ./data".to_owned());
     }
     Ok(PathBuf::from(text))
+}
+
+/// Addresses or names of hosts, each with its port.
+pub(super) fn hosts(text: &str) -> Parsed<Vec<String>> {
+    let is_host = |host: &str| match host.rsplit_once(':') {
+        Some((name, port)) => !name.is_empty() && port.parse().is_ok_and(|port: u16| port > 0),
+        None => false,
+    };
+    let hosts: Vec<String> = text.split(',').map(|host| host.trim().to_owned()).collect();
+    if hosts.iter().all(|host| is_host(host)) {
+        return Ok(hosts);
+    }
+    Err("allowed are hosts with a port, such as 10.0.0.1:9042,db2.internal:9042".to_owned())
+}
+
+/// A name as CQL takes it without quotes.
+pub(super) fn identifier(text: &str) -> Parsed<String> {
+    let is_part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    let is_name = text.bytes().all(is_part) && text.starts_with(|c: char| c.is_ascii_lowercase());
+    if is_name && text.len() <= IDENTIFIER_MAX {
+        return Ok(text.to_owned());
+    }
+    Err(format!("allowed are up to {IDENTIFIER_MAX} small letters, digits and _, a letter first"))
+}
+
+/// Any line of text that is not empty.
+pub(super) fn text(text: &str) -> Parsed<String> {
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err("allowed is a line of text".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A file that can be read.
+pub(super) fn file(text: &str) -> Parsed<PathBuf> {
+    match File::open(text) {
+        Ok(_) => Ok(PathBuf::from(text)),
+        Err(error) => Err(format!("it cannot be read: {error}")),
+    }
+}
+
+/// What is in a file, without the end of its line.
+pub(super) fn secret(text: &str) -> Parsed<Secret> {
+    match fs::read_to_string(text) {
+        Ok(secret) => Ok(Secret::new(secret.trim_end_matches(['\n', '\r']))),
+        Err(error) => Err(format!("it cannot be read: {error}")),
+    }
+}
+
+/// Yes or no.
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("allowed is true or false".to_owned()),
+    }
 }
 
 /// Directives of a log filter.
@@ -91,6 +157,14 @@ pub(super) fn choice<T: Copy + 'static>(
         }
         let allowed: Vec<_> = names.iter().map(|(name, _)| *name).collect();
         Err(format!("allowed is one of {}", allowed.join(", ")))
+    }
+}
+
+/// `none`, which is `None`, or what `parse` takes.
+pub(super) fn none_or<T>(parse: impl Fn(&str) -> Parsed<T>) -> impl Fn(&str) -> Parsed<Option<T>> {
+    move |text| match text {
+        NONE => Ok(None),
+        _ => parse(text).map(Some),
     }
 }
 
@@ -161,6 +235,31 @@ mod tests {
         assert_eq!(auto("0"), Err("allowed is a number from 1 to 9, or auto".to_owned()));
         assert_eq!(zero("0"), Ok(None));
         assert_eq!(zero("auto"), Ok(None));
+    }
+
+    #[test]
+    fn hosts_names_files_and_switches_keep_to_their_form() {
+        assert_eq!(hosts("a:1, [::1]:9042"), Ok(vec!["a:1".to_owned(), "[::1]:9042".to_owned()]));
+        for bad in ["", "a", "a:", ":1", "a:0", "a:70000", "a:1,,b:2"] {
+            assert!(hosts(bad).expect_err(bad).contains("10.0.0.1:9042"));
+        }
+        assert!(identifier("read_states2").is_ok());
+        for bad in ["", "2x", "Chat", "a-b", "a\"", &"x".repeat(49)] {
+            assert!(identifier(bad).is_err(), "{bad}");
+        }
+        assert_eq!((switch("true"), switch("false")), (Ok(true), Ok(false)));
+        assert!(switch("yes").is_err());
+        assert!(file("/no/such/file").expect_err("it is not there").contains("cannot be read"));
+        assert_eq!(none_or(file)("none"), Ok(None));
+    }
+
+    #[test]
+    fn a_secret_is_what_is_in_its_file_and_is_not_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("password");
+        fs::write(&path, "hunter2\n").expect("it is written");
+        let secret = secret(path.to_str().expect("UTF-8")).expect("it is read");
+        assert_eq!((secret.reveal(), format!("{secret:?}")), ("hunter2", "(secret)".to_owned()));
     }
 
     #[test]

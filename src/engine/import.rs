@@ -129,6 +129,9 @@ impl Engine {
         let Some(ceiling) = self.clock.wanted_ceiling(newest) else { return Ok(()) };
         match &self.settings.durability {
             Durability::Journal(journal) => {
+                if self.store.is_shared() {
+                    in_time(self.store.raise_clock_ceiling(ceiling)).await?;
+                }
                 journal.reached(journal.append_ceiling(ceiling)).await?;
             }
             Durability::Memory | Durability::Store => {

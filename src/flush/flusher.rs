@@ -355,6 +355,10 @@ impl Flusher {
             return Ok(super::raise_ceiling(&self.clock, self.store.as_ref(), newest).await?);
         };
         if let Some(ceiling) = self.clock.wanted_ceiling(newest) {
+            // Who writes there next may not have this journal, and has to begin above it.
+            if self.store.is_shared() {
+                self.store.raise_clock_ceiling(ceiling).await?;
+            }
             journaled.raise_ceiling(ceiling).await?;
             self.clock.raise_ceiling(ceiling);
         }

@@ -9,6 +9,7 @@ mod connections;
 mod family;
 mod flush;
 mod journal;
+mod lease;
 mod rejections;
 mod rpc;
 mod snapshot;
@@ -23,6 +24,7 @@ pub use cache::CacheSnapshot;
 pub use connections::ConnectionMetrics;
 pub use flush::FlushMetrics;
 pub use journal::{JournalMetrics, JournalSnapshot};
+pub use lease::{LeaseMetrics, LeaseSnapshot, Renewal};
 pub use rejections::RejectionMetrics;
 pub use rpc::{CallType, RpcMetrics, RpcTable};
 pub use store::{OperationMetrics, StoreMetrics, StoreOperation};
@@ -41,6 +43,7 @@ pub struct Metrics {
     registry: Registry,
     cache: Source<CacheSnapshot>,
     journal_now: Source<JournalSnapshot>,
+    lease_now: Source<LeaseSnapshot>,
     /// Calls by method.
     pub rpc: RpcTable,
     /// Calls being served now.
@@ -57,6 +60,8 @@ pub struct Metrics {
     pub flush: FlushMetrics,
     /// What the crash journal counts itself.
     pub journal: JournalMetrics,
+    /// What the lease on a shared keyspace counts itself.
+    pub lease: LeaseMetrics,
     /// Operations of the store.
     pub store: StoreMetrics,
     /// Watches.
@@ -74,6 +79,8 @@ impl Metrics {
         let journal_now = Source::default();
         let shown = SnapshotCollector::new(&journal::SERIES, journal_now.clone())?;
         registry.register(Box::new(shown))?;
+        let lease_now = Source::default();
+        registry.register(Box::new(SnapshotCollector::new(&lease::SERIES, lease_now.clone())?))?;
         register_process(&registry)?;
         register_build(&registry)?;
         Ok(Self {
@@ -97,10 +104,12 @@ impl Metrics {
             )?,
             flush: FlushMetrics::new(&registry)?,
             journal: JournalMetrics::new(&registry)?,
+            lease: LeaseMetrics::new(&registry)?,
             store: StoreMetrics::new(&registry)?,
             watch: WatchMetrics::new(&registry)?,
             cache,
             journal_now,
+            lease_now,
             registry,
         })
     }
@@ -121,6 +130,14 @@ impl Metrics {
         source: impl Fn() -> JournalSnapshot + Send + Sync + 'static,
     ) -> bool {
         self.journal_now.set(Box::new(source))
+    }
+
+    /// As [`Metrics::observe_cache`], for the lease on a shared keyspace.
+    pub fn observe_lease(
+        &self,
+        source: impl Fn() -> LeaseSnapshot + Send + Sync + 'static,
+    ) -> bool {
+        self.lease_now.set(Box::new(source))
     }
 
     /// All metrics in Prometheus' text format, as they are now.

@@ -15,6 +15,8 @@ pub struct RejectionMetrics {
     pub disk_full: IntCounter,
     /// The server is shutting down.
     pub draining: IntCounter,
+    /// The keyspace is not, or not for certain, this server's.
+    pub not_owner: IntCounter,
     /// A watcher did not read.
     pub slow_consumer: IntCounter,
 }
@@ -33,6 +35,7 @@ impl RejectionMetrics {
             dirty_limit: reason("dirty_limit")?,
             disk_full: reason("disk_full")?,
             draining: reason("draining")?,
+            not_owner: reason("not_owner")?,
             slow_consumer: reason("slow_consumer")?,
         })
     }

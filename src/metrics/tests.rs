@@ -7,7 +7,7 @@ use std::{
 use super::*;
 
 /// Every metric of the server, as dashboards and alerts know it.
-const NAMES: [&str; 59] = [
+const NAMES: [&str; 64] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "grpc_server_started_total",
@@ -56,6 +56,11 @@ const NAMES: [&str; 59] = [
     "readstates_journal_refused_total",
     "readstates_journal_seals_total",
     "readstates_journal_segments",
+    "readstates_lease_deadline_seconds",
+    "readstates_lease_epoch",
+    "readstates_lease_held",
+    "readstates_lease_renewals_total",
+    "readstates_lease_unknown_total",
     "readstates_loads_in_flight",
     "readstates_oldest_dirty_age_seconds",
     "readstates_requests_rejected_total",
@@ -223,6 +228,33 @@ fn the_journal_is_asked_at_every_scrape() {
         ("failed", 1.0),
     ] {
         assert_eq!(value(&text, &format!("readstates_journal_{name}")), expected, "{name}");
+    }
+}
+
+#[test]
+fn the_lease_is_asked_at_every_scrape() {
+    let metrics = metrics();
+    let text = metrics.encode().expect("it encodes");
+    assert_eq!(value(&text, "readstates_lease_held"), 0.0);
+    assert!(metrics.observe_lease(|| LeaseSnapshot {
+        held: true,
+        epoch: 7,
+        deadline_seconds: 4.5
+    }));
+    assert!(!metrics.observe_lease(LeaseSnapshot::default));
+    metrics.lease.clone().renewal(Renewal::Failed);
+    metrics.lease.unknown();
+    let text = metrics.encode().expect("it encodes");
+    for (series, expected) in [
+        ("held", 1.0),
+        ("epoch", 7.0),
+        ("deadline_seconds", 4.5),
+        ("unknown_total", 1.0),
+        ("renewals_total{result=\"renewed\"}", 0.0),
+        ("renewals_total{result=\"failed\"}", 1.0),
+        ("renewals_total{result=\"lost\"}", 0.0),
+    ] {
+        assert_eq!(value(&text, &format!("readstates_lease_{series}")), expected, "{series}");
     }
 }
 

@@ -11,8 +11,9 @@ use std::{
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tonic::Code;
+use tonic::{Code, Status};
 
+use super::owned::Owned;
 use crate::metrics::{Metrics, RpcMetrics};
 
 /// Counts itself in flight while it lives. A call that is dropped without an end was cancelled.
@@ -53,13 +54,20 @@ pin_project! {
         #[pin]
         body: B,
         call: Option<Call>,
+        owned: Owned,
+        is_cut: bool,
     }
 }
 
 impl<B> CallBody<B> {
-    pub(super) fn new(body: B, call: Call) -> Self {
-        Self { body, call: Some(call) }
+    pub(super) fn new(body: B, call: Call, owned: Owned) -> Self {
+        Self { body, call: Some(call), owned, is_cut: false }
     }
+}
+
+fn trailers(status: Status) -> Option<HeaderMap> {
+    let mut trailers = HeaderMap::new();
+    status.add_header(&mut trailers).ok().map(|()| trailers)
 }
 
 impl<B: Body> Body for CallBody<B> {
@@ -71,7 +79,17 @@ impl<B: Body> Body for CallBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
-        let frame = ready!(this.body.poll_frame(context));
+        if *this.is_cut {
+            return Poll::Ready(None);
+        }
+        let mut frame = ready!(this.body.poll_frame(context));
+        if frame.as_ref().is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_data))
+            && let Some(trailers) = this.owned.refusal().and_then(trailers)
+        {
+            // The message stays behind: it may not be true any more.
+            *this.is_cut = true;
+            frame = Some(Ok(Frame::trailers(trailers)));
+        }
         match &frame {
             Some(Ok(frame)) => {
                 if let (Some(call), Some(trailers)) = (this.call.as_mut(), frame.trailers_ref()) {
@@ -84,7 +102,7 @@ impl<B: Body> Body for CallBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.is_cut || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -16,10 +16,11 @@ use tower::{Layer, Service};
 
 use super::{
     call::{Call, CallBody},
+    owned::Owned,
     reason::Reason,
     status::{Failure, reason_of_tonic},
 };
-use crate::{lifecycle::Lifecycle, metrics::Metrics};
+use crate::{lease::Lease, lifecycle::Lifecycle, metrics::Metrics};
 
 /// How the paths of our own services begin.
 const OWN_SERVICES: &str = "/readstates.";
@@ -29,12 +30,15 @@ const OWN_SERVICES: &str = "/readstates.";
 pub struct CallLayer {
     metrics: Arc<Metrics>,
     lifecycle: Lifecycle,
+    owned: Owned,
 }
 
 impl CallLayer {
-    /// Counts into `metrics`; refuses new calls of our own service once `lifecycle` drains.
-    pub fn new(metrics: Arc<Metrics>, lifecycle: Lifecycle) -> Self {
-        Self { metrics, lifecycle }
+    /// Counts into `metrics`; refuses new calls of our own service once `lifecycle` drains, and
+    /// while the `lease` is not held, where there is one; then it gives no answers either.
+    pub fn new(metrics: Arc<Metrics>, lifecycle: Lifecycle, lease: Option<Lease>) -> Self {
+        let owned = Owned::new(lease, metrics.rejections.not_owner.clone());
+        Self { metrics, lifecycle, owned }
     }
 }
 
@@ -69,10 +73,12 @@ where
         let path = request.uri().path();
         let call = Call::arrive(Arc::clone(&self.layer.metrics), path);
         let refusal = self.layer.refusal(path);
+        // Whatever is answered is true only if nobody else has written meanwhile.
+        let owned = path.starts_with(OWN_SERVICES).then(|| self.layer.owned.clone());
         // Made before the call is polled, so that it is never later than tonic's own timer, which
         // would answer CANCELLED.
         let deadline = deadline(request.headers()).map(sleep);
-        Answering { inner: self.inner.call(request), refusal, deadline, call: Some(call) }
+        Answering { inner: self.inner.call(request), refusal, deadline, owned, call: Some(call) }
     }
 }
 
@@ -85,6 +91,7 @@ pin_project! {
         refusal: Option<Response<Body>>,
         #[pin]
         deadline: Option<Sleep>,
+        owned: Option<Owned>,
         call: Option<Call>,
     }
 }
@@ -110,11 +117,16 @@ where
             },
         };
         let call = this.call.take();
+        let owned = this.owned.take().unwrap_or_default();
+        let response = match owned.refusal() {
+            Some(refusal) if response.is_ok() => Ok(refusal.into_http()),
+            _ => response,
+        };
         Poll::Ready(response.map(|mut response| {
             give_reason(response.headers_mut());
             let mut call = call.expect("a future is not polled after it is ready");
             call.read_code(response.headers());
-            response.map(|body| CallBody::new(body, call))
+            response.map(|body| CallBody::new(body, call, owned))
         }))
     }
 }
@@ -122,7 +134,13 @@ where
 impl CallLayer {
     /// Health goes on to be answered while the server drains.
     fn refusal(&self, path: &str) -> Option<Response<Body>> {
-        if !self.lifecycle.is_draining() || !path.starts_with(OWN_SERVICES) {
+        if !path.starts_with(OWN_SERVICES) {
+            return None;
+        }
+        if let Some(refusal) = self.owned.refusal() {
+            return Some(refusal.into_http());
+        }
+        if !self.lifecycle.is_draining() {
             return None;
         }
         self.metrics.rejections.draining.inc();

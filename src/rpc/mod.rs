@@ -9,6 +9,7 @@ mod health;
 mod layer;
 mod limits;
 mod maintenance;
+mod owned;
 mod reason;
 mod record;
 mod service;

@@ -25,6 +25,7 @@ pub(super) enum Reason {
     JournalFailed,
     DiskFull,
     Draining,
+    NotOwner,
     StoreCorrupt,
     Deadline,
     Unimplemented,
@@ -55,6 +56,7 @@ impl Reason {
             Self::JournalFailed => "JOURNAL_FAILED",
             Self::DiskFull => "DISK_FULL",
             Self::Draining => "DRAINING",
+            Self::NotOwner => "NOT_OWNER",
             Self::StoreCorrupt => "STORE_CORRUPT",
             Self::Deadline => "DEADLINE",
             Self::Unimplemented => "UNIMPLEMENTED",
@@ -81,7 +83,9 @@ impl Reason {
             | Self::TooManyRequests
             | Self::SlowConsumer
             | Self::DiskFull => Code::ResourceExhausted,
-            Self::StoreUnavailable | Self::JournalFailed | Self::Draining => Code::Unavailable,
+            Self::StoreUnavailable | Self::JournalFailed | Self::Draining | Self::NotOwner => {
+                Code::Unavailable
+            }
             Self::StoreCorrupt => Code::DataLoss,
             Self::Deadline => Code::DeadlineExceeded,
             Self::Unimplemented => Code::Unimplemented,

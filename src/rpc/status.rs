@@ -69,7 +69,8 @@ impl Failure {
             | Reason::StoreUnavailable
             | Reason::JournalFailed
             | Reason::DiskFull
-            | Reason::Draining => Some(RETRY_AFTER),
+            | Reason::Draining
+            | Reason::NotOwner => Some(RETRY_AFTER),
             _ => None,
         }
     }

@@ -2,7 +2,12 @@
 
 use std::{io, net::SocketAddr};
 
-use crate::{flush::JournaledError, journal::JournalError, store::StoreError};
+use crate::{
+    flush::JournaledError,
+    journal::JournalError,
+    lease::{AcquireError, NotOwner},
+    store::StoreError,
+};
 
 /// The server could not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +25,16 @@ pub enum StartError {
     /// The store cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The keyspace is another service's.
+    #[error("{0}")]
+    Held(#[from] AcquireError),
+    /// The keyspace became another service's while this one ran. What was not yet written is in
+    /// the journal, where there is one.
+    #[error("{0}")]
+    Deposed(#[from] NotOwner),
+    /// It was asked to end before it had begun to serve.
+    #[error("asked to end while it was starting")]
+    Interrupted,
     /// The journal cannot be used, or failed while the server ran.
     #[error("{0}")]
     Journal(#[from] JournalError),

@@ -50,7 +50,7 @@ pub(super) fn routes(
     let maintenance =
         MaintenanceServiceServer::new(maintenance).max_decoding_message_size(request_bytes);
     let assembly = |error: tonic_reflection::server::Error| StartError::Assembly(error.to_string());
-    let calls = CallLayer::new(Arc::clone(&parts.metrics), lifecycle.clone());
+    let calls = CallLayer::new(Arc::clone(&parts.metrics), lifecycle.clone(), parts.lease.clone());
     let routes = Routes::new(service)
         .add_service(maintenance)
         .add_service(HealthServer::new(Health::new(lifecycle)))

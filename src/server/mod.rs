@@ -3,8 +3,10 @@
 //! ```text
 //! bind ports -> take and read the journal -> open store -> begin journal -> cache -> replay
 //!            -> raise clock -> flusher -> engine -> serve -> Ready
+//!               a shared store is opened under its lease; a standby waits there, and binds its
+//!               gRPC port only then
 //! signal -> Draining -> calls end, or drain-timeout -> flush, or flush-timeout -> persist
-//!        -> seal journal -> close store -> Stopped
+//!        -> seal journal -> close store -> release lease -> Stopped
 //! journal fails -> waiting calls are told -> Stopped, nothing flushed; the next start recovers
 //! ```
 
@@ -16,6 +18,7 @@ mod journaling;
 mod past;
 mod serve_thread;
 mod serving;
+mod shared;
 mod shutdown;
 mod start;
 
@@ -34,6 +37,7 @@ use crate::{
     config::Config,
     journal::Recovery,
     lifecycle::{Lifecycle, Phase},
+    metrics::Metrics,
     store::Store,
 };
 use serving::Serving;
@@ -41,25 +45,87 @@ use serving::Serving;
 /// A server whose ports are bound and whose parts run, but which does not answer calls yet.
 pub struct Server {
     config: Config,
-    lifecycle: Lifecycle,
+    front: Front,
     parts: start::Parts,
     grpc: TcpListener,
+}
+
+/// What is answered before everything runs: probes and metrics.
+struct Front {
+    lifecycle: Lifecycle,
+    metrics: Arc<Metrics>,
     admin: JoinHandle<()>,
+    /// Ends the admin port, also where it is dropped.
     admin_shutdown: oneshot::Sender<()>,
     admin_address: SocketAddr,
 }
 
+impl Front {
+    async fn start(config: &Config) -> Result<Self, StartError> {
+        let admin = start::listen_admin(config).await?;
+        let admin_address = admin.local_addr().map_err(StartError::Listen)?;
+        let metrics = Metrics::new().map_err(|error| StartError::Assembly(error.to_string()))?;
+        let (metrics, lifecycle) = (Arc::new(metrics), Lifecycle::new());
+        let (admin_shutdown, ended) = oneshot::channel::<()>();
+        let serving = admin::serve(admin, Arc::clone(&metrics), lifecycle.clone(), async {
+            // Ends too where the sender is gone: then nobody is left to serve for.
+            ended.await.ok();
+        });
+        let admin = tokio::spawn(async {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the admin port failed");
+            }
+        });
+        Ok(Self { lifecycle, metrics, admin, admin_shutdown, admin_address })
+    }
+}
+
 impl Server {
+    /// Starts a server and serves until `shutdown` asks to end, which a standby may be asked
+    /// before it serves. Says what was left.
+    ///
+    /// # Errors
+    /// What stands in the way, and what to do about it.
+    pub async fn serve(
+        config: Config,
+        clock: Clock,
+        shutdown: Shutdown,
+    ) -> Result<Stopped, StartError> {
+        let asked = shutdown.clone();
+        match Self::start_unless(config, clock, asked.asked()).await {
+            Ok(server) => server.run(shutdown).await,
+            Err(StartError::Interrupted) => Ok(Stopped { unflushed: 0 }),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Binds the ports, opens the store that the configuration names and starts everything else.
     ///
     /// # Errors
     /// What stands in the way, and what to do about it.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let (grpc, admin) = start::bind(&config).await?;
+        Self::start_unless(config, clock, std::future::pending()).await
+    }
+
+    /// As [`Self::start`], unless it is asked to end while it waits for another service.
+    async fn start_unless(
+        config: Config,
+        clock: Clock,
+        asked: impl Future<Output = ()>,
+    ) -> Result<Self, StartError> {
+        let front = Front::start(&config).await?;
+        let early = if config.standby { None } else { Some(start::listen_grpc(&config).await?) };
         let found = journaling::find(&config).await?;
         let is_journaled = found.as_ref().is_some_and(|recovery| !recovery.is_new());
-        let store = start::open_store(&config, is_journaled).await?;
-        Self::assemble(config, clock, store, found, (grpc, admin)).await
+        let opened = tokio::select! {
+            opened = start::open_store(&config, is_journaled, &front.metrics) => opened?,
+            () = asked, if config.standby => return Err(StartError::Interrupted),
+        };
+        let grpc = match early {
+            Some(grpc) => grpc,
+            None => start::listen_grpc(&config).await?,
+        };
+        Self::assemble(config, clock, front, opened, found, grpc).await
     }
 
     /// As [`Self::start`], over a store that is open already.
@@ -71,38 +137,28 @@ impl Server {
         clock: Clock,
         store: Arc<dyn Store>,
     ) -> Result<Self, StartError> {
-        let ports = start::bind(&config).await?;
+        let grpc = start::listen_grpc(&config).await?;
+        let front = Front::start(&config).await?;
         let found = journaling::find(&config).await?;
-        Self::assemble(config, clock, store, found, ports).await
+        Self::assemble(config, clock, front, start::Opened::alone(store), found, grpc).await
     }
 
     async fn assemble(
         config: Config,
         clock: Clock,
-        store: Arc<dyn Store>,
+        front: Front,
+        opened: start::Opened,
         found: Option<Recovery>,
-        (grpc, admin): (TcpListener, TcpListener),
+        grpc: TcpListener,
     ) -> Result<Self, StartError> {
-        let lifecycle = Lifecycle::new();
-        let parts = start::parts(&config, clock, store, found).await?;
-        let admin_address = admin.local_addr().map_err(StartError::Listen)?;
-        let (admin_shutdown, ended) = oneshot::channel::<()>();
-        let metrics = Arc::clone(&parts.metrics);
-        let serving = admin::serve(admin, metrics, lifecycle.clone(), async {
-            // Ends too where the sender is gone: then nobody is left to serve for.
-            ended.await.ok();
-        });
-        let admin = tokio::spawn(async {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the admin port failed");
-            }
-        });
-        Ok(Self { config, lifecycle, parts, grpc, admin, admin_shutdown, admin_address })
+        let metrics = Arc::clone(&front.metrics);
+        let parts = start::parts(&config, clock, opened, found, metrics).await?;
+        Ok(Self { config, front, parts, grpc })
     }
 
     /// The phases of this server's life.
     pub fn lifecycle(&self) -> Lifecycle {
-        self.lifecycle.clone()
+        self.front.lifecycle.clone()
     }
 
     /// Where gRPC is answered.
@@ -115,7 +171,7 @@ impl Server {
 
     /// Where metrics and probes are answered.
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin_address
+        self.front.admin_address
     }
 
     /// Answers calls until `shutdown` asks to end, then drains and flushes. Says what was left.
@@ -124,7 +180,8 @@ impl Server {
     /// Where the port cannot be served.
     pub async fn run(self, shutdown: Shutdown) -> Result<Stopped, StartError> {
         let address = self.grpc_address()?;
-        let port = grpc::routes(&self.config, &self.parts, self.lifecycle.clone())?;
+        let front = self.front;
+        let port = grpc::routes(&self.config, &self.parts, front.lifecycle.clone())?;
         let (drain, draining) = oneshot::channel::<()>();
         let drained = async {
             draining.await.ok();
@@ -133,19 +190,19 @@ impl Server {
         let connections = &self.parts.metrics.connections;
         let mut serving =
             Serving::start(&self.config, self.grpc, &port, journal, connections, drained)?;
-        self.lifecycle.advance(Phase::Ready);
-        info!("listening grpc={address} admin={}", self.admin_address);
+        front.lifecycle.advance(Phase::Ready);
+        info!("listening grpc={address} admin={}", front.admin_address);
         info!("try: grpcurl -plaintext {address} list");
         let stopping = shutdown::Stopping {
             config: &self.config,
-            lifecycle: &self.lifecycle,
+            lifecycle: &front.lifecycle,
             shutdown,
             serving: &mut serving.all,
             drain,
         };
         let stopped = stopping.run(self.parts).await;
-        self.admin_shutdown.send(()).ok();
-        self.admin.await.ok();
+        front.admin_shutdown.send(()).ok();
+        front.admin.await.ok();
         serving.end().await;
         stopped
     }

@@ -89,7 +89,8 @@ impl Past {
             flusher,
             runtime: Handle::current(),
             journal: journaling.map(|journaling| journaling.journal.clone()),
-            may_be_behind: recovery.may_be_behind(),
+            // Of a shared store others have written newer rows, perhaps.
+            may_be_behind: store.is_shared() || recovery.may_be_behind(),
             gone: Cell::default(),
         };
         let replayed = spawn_blocking(move || replay.run(recovery)).await;

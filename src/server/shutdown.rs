@@ -14,6 +14,7 @@ use super::{StartError, start::Parts};
 use crate::{
     config::Config,
     journal::{Journal, JournalError},
+    lease::{Lease, NotOwner},
     lifecycle::{Lifecycle, Phase},
 };
 
@@ -47,6 +48,11 @@ impl Shutdown {
         let interrupt = signal(SignalKind::interrupt())?;
         tokio::spawn(count_signals(terminate, interrupt, sender));
         Ok(shutdown)
+    }
+
+    /// Returns once it was asked for.
+    pub(super) async fn asked(&self) {
+        self.times(1).await;
     }
 
     async fn times(&self, times: u32) {
@@ -91,7 +97,8 @@ impl Stopping<'_> {
         let failed = tokio::select! {
             () = self.shutdown.times(1) => None,
             served = &mut *self.serving => Some(served),
-            error = failure_of(journal.clone()) => return self.give_up(error).await,
+            error = failure_of(journal.clone()) => return self.give_up(error.into()).await,
+            lost = loss_of(parts.lease.clone()) => return self.give_up(lost.into()).await,
         };
         lifecycle.advance(Phase::Draining);
         if failed.is_none() {
@@ -114,8 +121,9 @@ impl Stopping<'_> {
     }
 
     /// The journal has failed (I10): what waits for it is told, and nothing more is acknowledged.
-    /// Nothing is flushed either: only the next start knows what of it is durable.
-    async fn give_up(self, error: JournalError) -> Result<Stopped, StartError> {
+    /// Nothing is flushed either: only the next start knows what of it is durable. Or the keyspace
+    /// is another's: nothing may be flushed.
+    async fn give_up(self, error: StartError) -> Result<Stopped, StartError> {
         error!(%error, "the server ends: start it again, it recovers what was acknowledged");
         self.lifecycle.advance(Phase::Draining);
         self.drain.send(()).ok();
@@ -123,7 +131,7 @@ impl Stopping<'_> {
             warn!("calls in flight did not end in time");
         }
         self.lifecycle.advance(Phase::Stopped);
-        Err(error.into())
+        Err(error)
     }
 
     async fn drain(self) {
@@ -144,6 +152,14 @@ impl Stopping<'_> {
 async fn failure_of(journal: Option<Journal>) -> JournalError {
     match journal {
         Some(journal) => journal.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns once the keyspace is another's; never where nobody else can have it.
+async fn loss_of(lease: Option<Lease>) -> NotOwner {
+    match lease {
+        Some(lease) => lease.lost().await,
         None => std::future::pending().await,
     }
 }
@@ -186,7 +202,11 @@ async fn close(parts: Parts, is_closed: bool) {
         if let Some(journaling) = parts.journal {
             journaling.close(newest).await;
         }
-        parts.store.close().await
+        let closed = parts.store.close().await;
+        if let Some(lease) = parts.lease {
+            lease.release().await;
+        }
+        closed
     };
     match timeout(CLOSE_GRACE, closing).await {
         Ok(Ok(())) => {}

@@ -9,6 +9,7 @@ use super::{
     StartError,
     journaling::{self, Journaling, keeps_journal},
     past::Past,
+    shared,
 };
 use crate::{
     cache::{Cache, CacheCounts, DIRTY_BYTES, ENTRY_BYTES, Log, NoLog, Sizing},
@@ -17,9 +18,10 @@ use crate::{
     engine::{self, Engine, EngineSettings, WATCHED_USER_BYTES},
     flush::{FlushSettings, FlushThread, Flusher, JournalLog},
     journal::Recovery,
+    lease::Lease,
     metrics::{CacheSnapshot, Metrics},
     model::Version,
-    store::{EmbeddedOptions, EmbeddedStore, MemoryStore, Store},
+    store::{CassandraOptions, EmbeddedOptions, EmbeddedStore, MemoryStore, Store},
 };
 
 /// Milliseconds after which the store persists what it confirmed: each time it writes a file.
@@ -34,12 +36,16 @@ pub(super) struct Parts {
     pub cache: Arc<Cache>,
     pub flusher: FlushThread,
     pub engine: Arc<Engine>,
+    /// Who may write, where others could.
+    pub lease: Option<Lease>,
 }
 
-pub(super) async fn bind(config: &Config) -> Result<(TcpListener, TcpListener), StartError> {
-    let grpc = listen("listen", config.listen).await?;
-    let admin = listen("admin-listen", config.admin_listen).await?;
-    Ok((grpc, admin))
+pub(super) async fn listen_grpc(config: &Config) -> Result<TcpListener, StartError> {
+    listen("listen", config.listen).await
+}
+
+pub(super) async fn listen_admin(config: &Config) -> Result<TcpListener, StartError> {
+    listen("admin-listen", config.admin_listen).await
 }
 
 async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -47,21 +53,37 @@ async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListene
     bound.map_err(|source| StartError::Bind { setting, address, source })
 }
 
+/// A store that may be written to.
+pub(super) struct Opened {
+    pub store: Arc<dyn Store>,
+    /// For as long as this holds, where others could write as well.
+    pub lease: Option<Lease>,
+}
+
+impl Opened {
+    /// A store that nobody else can reach.
+    pub fn alone(store: Arc<dyn Store>) -> Self {
+        Self { store, lease: None }
+    }
+}
+
 /// Opens the store. Where it `is_journaled` until now, its own log is not the only witness of what
 /// it confirmed.
 pub(super) async fn open_store(
     config: &Config,
     is_journaled: bool,
-) -> Result<Arc<dyn Store>, StartError> {
+    metrics: &Metrics,
+) -> Result<Opened, StartError> {
     match config.store {
-        StoreKind::Memory => Ok(Arc::new(MemoryStore::default())),
+        StoreKind::Cassandra => shared::open(config, metrics).await,
+        StoreKind::Memory => Ok(Opened::alone(Arc::new(MemoryStore::default()))),
         StoreKind::Embedded => {
             let mut options = EmbeddedOptions::new(&config.data_dir);
             options.cache_bytes = config.store_cache_memory;
             options.log_is_only_witness = !is_journaled;
             let opened = spawn_blocking(move || EmbeddedStore::open(&options)).await;
             let opened = opened.map_err(|error| StartError::Assembly(error.to_string()))?;
-            Ok(Arc::new(opened?))
+            Ok(Opened::alone(Arc::new(opened?)))
         }
     }
 }
@@ -69,11 +91,10 @@ pub(super) async fn open_store(
 pub(super) async fn parts(
     config: &Config,
     clock: Clock,
-    store: Arc<dyn Store>,
+    Opened { store, lease }: Opened,
     found: Option<Recovery>,
+    metrics: Arc<Metrics>,
 ) -> Result<Parts, StartError> {
-    let metrics = Metrics::new().map_err(|error| StartError::Assembly(error.to_string()))?;
-    let metrics = Arc::new(metrics);
     let given_up = found.is_some() && !keeps_journal(config);
     let past = Past::of(found, store.as_ref()).await?;
     let journal = if keeps_journal(config) { past.begin(&metrics, &clock)? } else { None };
@@ -110,7 +131,7 @@ pub(super) async fn parts(
         Arc::clone(&metrics),
         engine_settings(config, journal.as_ref()),
     ));
-    Ok(Parts { journal, metrics, store, cache, flusher, engine })
+    Ok(Parts { journal, metrics, store, cache, flusher, engine, lease })
 }
 
 fn sizing(config: &Config) -> Sizing {
@@ -127,6 +148,7 @@ fn announce_memory(config: &Config, cache: &Cache) {
     let sizing = cache.sizing();
     let store_bytes = match config.store {
         StoreKind::Memory => 0,
+        StoreKind::Cassandra => CassandraOptions::of(config).memory_bytes(),
         StoreKind::Embedded => {
             let mut options = EmbeddedOptions::new(&config.data_dir);
             options.cache_bytes = config.store_cache_memory;

@@ -71,6 +71,10 @@ impl Store for FaultStore {
         self.inner.name()
     }
 
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     fn load(&self, key: Key) -> Pending<'_, Option<ReadState>> {
         self.pass(Call::Load, async move {
             self.faults.count_loads(&[key]);

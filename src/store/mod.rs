@@ -1,19 +1,23 @@
 //! Where states rest: whole rows by key, written in batches, read by key, by user or in order.
 
+mod cassandra;
 pub mod codec;
 mod embedded;
 mod error;
 mod fault;
 pub mod lasting;
+mod lease_table;
 mod memory;
 mod row;
 mod user_bounds;
 
 use std::{future::Future, pin::Pin};
 
+pub use cassandra::{CassandraOptions, CassandraStore, Cluster, Replication, TlsFiles, schema};
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use error::StoreError;
 pub use fault::{Call, FaultStore, Faults, Gate, Moment, Tally};
+pub use lease_table::{LeaseRow, LeaseTable, Swap};
 pub use memory::MemoryStore;
 pub use row::{CommitReport, Row, Scanned, UserPage};
 
@@ -57,6 +61,12 @@ pub struct Batch {
 pub trait Store: Send + Sync + 'static {
     /// What it is called in settings and metrics.
     fn name(&self) -> &'static str;
+
+    /// Whether others write to it before and after this process. What they wrote may be newer than
+    /// anything that is known here, and its ceiling of versions binds all.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// The state of `key`, a tombstone included; `None` where there is no row.
     fn load(&self, key: Key) -> Pending<'_, Option<ReadState>>;

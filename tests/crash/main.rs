@@ -15,6 +15,7 @@ mod acts;
 mod answered;
 mod caller;
 mod calls;
+mod chat;
 mod checker;
 mod crew;
 mod disk_errors;

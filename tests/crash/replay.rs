@@ -1,25 +1,16 @@
 //! A real chat, shuffled and with duplicates, while the server is killed every few seconds: the
 //! replay goes on by itself where a server is back, and in the end every row is as the truth has
 //! it.
-//!
-//! Another chat is played with `READSTATES_TEST_TRACE` and `READSTATES_TEST_TRUTH`, the paths of
-//! its trace and of its truth.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::{Child, Output, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
-    node::{Node, Plan},
-    program::program,
+    chat::{play, report},
+    node::Plan,
     settings::{DURABILITY, seed},
 };
 
@@ -28,40 +19,6 @@ const LIFE_MIN: Duration = Duration::from_millis(500);
 const LIFE_MAX: Duration = Duration::from_secs(3);
 /// Below so many kills the chat was over before it came to anything.
 const KILLS_MIN: u32 = 3;
-
-/// A trace and its truth: the chat of this repository, or another.
-fn chat() -> (PathBuf, PathBuf) {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let path = |variable: &str, own: &str| {
-        env::var_os(variable).map_or_else(|| data.join(own), PathBuf::from)
-    };
-    (
-        path("READSTATES_TEST_TRACE", "chat-fcc-train.csv.zst"),
-        path("READSTATES_TEST_TRUTH", "truth-fcc-train.csv.zst"),
-    )
-}
-
-fn play(node: &Node, seed: u64) -> Child {
-    let (trace, truth) = chat();
-    program(Path::new("."))
-        .arg("replay")
-        .arg(trace)
-        .arg("--verify")
-        .arg(truth)
-        .args(["--json", "--target", &format!("http://{}", node.grpc())])
-        .args(["--shuffle", &seed.to_string(), "--duplicate", "0.1"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program is built")
-}
-
-fn report(output: &Output) -> Value {
-    let said = String::from_utf8_lossy(&output.stderr);
-    let status = output.status;
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("no report, {status}: {error}: {said}"))
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chat_played_over_kills_ends_as_the_truth_has_it() {
@@ -73,7 +30,7 @@ async fn a_chat_played_over_kills_ends_as_the_truth_has_it() {
     let start = |plan: &Plan| plan.start().unwrap_or_else(|ended| panic!("{ended:#?}"));
     let mut node = start(&plan);
     plan.listen = node.grpc().to_owned();
-    let playing = play(&node, seed);
+    let playing = play(node.grpc(), seed);
     let mut ended = spawn_blocking(move || playing.wait_with_output());
     let mut kills = 0;
     let output = loop {

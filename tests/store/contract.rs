@@ -21,6 +21,11 @@ use crate::states::{acked, any_key, any_state, channel, key, tombstone, user, ve
 /// Where one store rests: opened again, it has what it had.
 pub trait Place {
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// Whether it can be had on this machine; where not, it tells so.
+    async fn is_there(&self) -> bool {
+        true
+    }
 }
 
 /// Runs every clause against new places made by an expression.
@@ -59,7 +64,10 @@ macro_rules! contract {
             $(
                 #[tokio::test]
                 async fn $clause() {
-                    $crate::contract::$clause($place).await;
+                    let place = $place;
+                    if $crate::contract::Place::is_there(&place).await {
+                        $crate::contract::$clause(place).await;
+                    }
                 }
             )*
         }
@@ -597,8 +605,10 @@ pub async fn any_sequence_of_operations_agrees_with_a_model(place: impl Place) {
                 naive.rows.extend(rows);
             }
             Step::DeleteUser(user_id, back) => {
-                delete_user(&store, user_id, now - back).await;
-                naive.delete_user(user(user_id), version(now - back));
+                // Not from before an expiry: such a mark would be gone again at once, or not be.
+                let at = version(now - back).max(naive.expired_before).as_micros();
+                delete_user(&store, user_id, at).await;
+                naive.delete_user(user(user_id), version(at));
             }
             Step::Expire(back) => {
                 let removed = expire(&store, now - back, usize::MAX).await;
