@@ -175,7 +175,7 @@ fn broken_toml_and_wrong_types_name_the_line() {
     assert!(words.contains("file readstates.toml, line 2: is not TOML"), "{words}");
     let words = refused(&[], &[], "\nshards = [1]\nmax-keys = true\n");
     assert!(words.contains("shards (file readstates.toml, line 2): allowed is a string, a"));
-    assert!(words.contains("max-keys (file readstates.toml, line 3)"), "{words}");
+    assert!(words.contains("max-keys = \"true\" (file readstates.toml, line 3)"), "{words}");
 }
 
 #[test]
