@@ -19,7 +19,7 @@ mod table;
 mod tests;
 mod value;
 
-use std::{env, ffi::OsString, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::ArgMatches;
 
@@ -35,6 +35,9 @@ pub use table::Config;
 
 use layers::Layers;
 use reader::Reader;
+
+/// The shortest time for which a cluster keeps deletions.
+const TOMBSTONE_TTL_MIN: Duration = Duration::from_secs(60 * 60);
 
 /// All settings, in the order of the documentation.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
@@ -105,6 +108,12 @@ impl Config {
         if self.standby && self.store != StoreKind::Cassandra {
             let problem = "only services that share a cluster can stand by: store = cassandra";
             reader.refuse("standby", problem.to_owned());
+        }
+        let shortest = TOMBSTONE_TTL_MIN.max(2 * self.flush_after);
+        if self.store == StoreKind::Cassandra && self.tombstone_ttl < shortest {
+            // What expires has to be there by then: entries that come later would be overlooked.
+            let problem = "with store = cassandra allowed is 1h or more, and twice flush-after";
+            reader.refuse("tombstone-ttl", problem.to_owned());
         }
         if self.cassandra_user.is_some() != self.cassandra_password_file.is_some() {
             let problem = "allowed is both of cassandra-user and cassandra-password-file, or none";

@@ -221,6 +221,12 @@ fn standing_by_takes_no_value_and_needs_a_store_that_others_share() {
     let config = Config::load(&flags(&[]), NONE, Some(&file(text))).expect("it is valid");
     assert!(!config.standby);
     assert!(refused(&["--standby"], &[], "").contains("only services that share a cluster"));
+    for flags in
+        [["--tombstone-ttl=59m", "--flush-after=1s"], ["--tombstone-ttl=2h", "--flush-after=61m"]]
+    {
+        let words = refused(&[&flags[..], &["--store=cassandra"]].concat(), &[], "");
+        assert!(words.contains("1h or more, and twice flush-after"), "{words}");
+    }
 }
 
 #[test]

@@ -74,7 +74,8 @@ where
         let call = Call::arrive(Arc::clone(&self.layer.metrics), path);
         let refusal = self.layer.refusal(path);
         // Whatever is answered is true only if nobody else has written meanwhile.
-        let owned = path.starts_with(OWN_SERVICES).then(|| self.layer.owned.clone());
+        let is_asked = refusal.is_none() && path.starts_with(OWN_SERVICES);
+        let owned = is_asked.then(|| self.layer.owned.clone());
         // Made before the call is polled, so that it is never later than tonic's own timer, which
         // would answer CANCELLED.
         let deadline = deadline(request.headers()).map(sleep);

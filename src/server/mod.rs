@@ -34,7 +34,7 @@ use tracing::info;
 use crate::{
     admin,
     clock::Clock,
-    config::Config,
+    config::{Config, StoreKind},
     journal::Recovery,
     lifecycle::{Lifecycle, Phase},
     metrics::Metrics,
@@ -119,13 +119,24 @@ impl Server {
         let is_journaled = found.as_ref().is_some_and(|recovery| !recovery.is_new());
         let opened = tokio::select! {
             opened = start::open_store(&config, is_journaled, &front.metrics) => opened?,
-            () = asked, if config.standby => return Err(StartError::Interrupted),
+            () = asked, if config.store == StoreKind::Cassandra => {
+                return Err(StartError::Interrupted);
+            }
         };
-        let grpc = match early {
-            Some(grpc) => grpc,
-            None => start::listen_grpc(&config).await?,
+        let lease = opened.lease.clone();
+        let begun = async {
+            let grpc = match early {
+                Some(grpc) => grpc,
+                None => start::listen_grpc(&config).await?,
+            };
+            Self::assemble(config, clock, front, opened, found, grpc).await
         };
-        Self::assemble(config, clock, front, opened, found, grpc).await
+        let begun = begun.await;
+        if let (Err(_), Some(lease)) = (&begun, lease) {
+            // Others need not wait until it has run out.
+            lease.release().await;
+        }
+        begun
     }
 
     /// As [`Self::start`], over a store that is open already.

@@ -96,6 +96,10 @@ impl Past {
         let replayed = spawn_blocking(move || replay.run(recovery)).await;
         let replayed = replayed.map_err(|error| StartError::Assembly(error.to_string()))?;
         let (flusher, recovery, records) = replayed?;
+        if store.is_shared() && recovery.ceiling() < self.last && cache.dirty() > 0 {
+            // Another has served since: his clients know newer versions than what comes back here.
+            store.forget_before(self.last).await?;
+        }
         if let Some(Journaling { journal, .. }) = journaling {
             if records > 0 {
                 flusher.try_checkpoint().await?;

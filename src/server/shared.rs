@@ -22,7 +22,13 @@ pub(super) async fn open(config: &Config, metrics: &Metrics) -> Result<Opened, S
     let shown = lease.clone();
     metrics.observe_lease(move || shown.snapshot());
     // Only now does nobody else write what it reads first.
-    let store = Arc::new(cluster.store(lease.epoch()).await?);
+    let store = match cluster.store(lease.epoch()).await {
+        Ok(store) => Arc::new(store),
+        Err(error) => {
+            lease.release().await;
+            return Err(error.into());
+        }
+    };
     Ok(Opened { store: Arc::new(Leased::new(store, lease.clone())), lease: Some(lease) })
 }
 

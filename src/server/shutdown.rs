@@ -186,6 +186,7 @@ async fn flush_all(parts: Parts, flush_timeout: Duration) -> Stopped {
         ),
         (_, None) => {
             error!(unflushed, "changed states could not be written in time and are lost");
+            release(parts.lease).await;
             return Stopped { unflushed };
         }
     }
@@ -195,22 +196,29 @@ async fn flush_all(parts: Parts, flush_timeout: Duration) -> Stopped {
 }
 
 /// Where the cache `is_closed`, no version will follow the newest one.
-async fn close(parts: Parts, is_closed: bool) {
+async fn close(mut parts: Parts, is_closed: bool) {
+    let lease = parts.lease.take();
     let closing = async {
         let newest = is_closed.then(|| parts.cache.newest_version());
         spawn_blocking(move || parts.flusher.stop()).await.ok();
         if let Some(journaling) = parts.journal {
             journaling.close(newest).await;
         }
-        let closed = parts.store.close().await;
-        if let Some(lease) = parts.lease {
-            lease.release().await;
-        }
-        closed
+        parts.store.close().await
     };
     match timeout(CLOSE_GRACE, closing).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => warn!(%error, "the store did not close cleanly"),
         Err(_) => warn!("the store did not close in time"),
+    }
+    release(lease).await;
+}
+
+/// Lets another take over at once, now that nothing more is written.
+async fn release(lease: Option<Lease>) {
+    if let Some(lease) = lease
+        && timeout(CLOSE_GRACE, lease.release()).await.is_err()
+    {
+        warn!("the lease could not be released in time; it runs out by itself");
     }
 }

@@ -79,7 +79,8 @@ pub trait Store: Send + Sync + 'static {
     fn load_user(&self, user: UserId, after: Option<Key>, limit: usize) -> Pending<'_, UserPage>;
 
     /// Writes rows. `Err` means that none was written; a report names those that were not. While
-    /// the outcome is unknown the future does not end (I12).
+    /// the outcome is unknown the future does not end (I12); but where a late write of an older
+    /// version can do no harm, it may end with an error, or name the rows as failed.
     fn commit(&self, batch: Batch) -> Pending<'_, CommitReport>;
 
     /// Returns once every commit confirmed before the call rests in the store's own files, without

@@ -49,14 +49,16 @@ impl Books {
             }
             _ => return Err(unmade()),
         }
-        // What an owner of before still has under way is counted below.
-        let asked = commits.unwrap_or_default().cast_unsigned().max(epoch << COMMITS_OF_EPOCH_BITS);
+        let confirmed = commits.unwrap_or_default().cast_unsigned();
+        // What an owner of before still has under way is counted below. What is confirmed is only
+        // what the row says: that is how a cluster that lost writes is told (I11).
+        let asked = confirmed.max(epoch << COMMITS_OF_EPOCH_BITS);
         let upto = Sequence::new(upto.unwrap_or_default().cast_unsigned());
         Ok(Self {
             id: id.ok_or_else(unmade)?.cast_unsigned(),
             written: Mutex::new(Written {
                 asked,
-                confirmed: CommitNumber(asked),
+                confirmed: CommitNumber(confirmed),
                 upto: Some(upto).filter(|upto| *upto != Sequence::ZERO),
             }),
             expired_before_us: AtomicU64::new(expired.unwrap_or_default().cast_unsigned()),

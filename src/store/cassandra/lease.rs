@@ -83,8 +83,10 @@ fn row((owner, incarnation, beat, epoch, ceiling): LeaseColumns) -> LeaseRow {
 }
 
 pub(super) async fn read(requests: &Requests) -> Result<Option<LeaseRow>, StoreError> {
-    let found = requests.read::<LeaseColumns>(&requests.lease.read, ()).await?;
-    Ok(found.into_iter().next().map(row))
+    // It waits for no place among other requests: a slow database must not cost the lease.
+    let found = requests.transact(&requests.lease.read, ()).await?;
+    let mut found = found.rows::<LeaseColumns>().map_err(unavailable)?;
+    found.next().transpose().map_err(unavailable).map(|found| found.map(row))
 }
 
 pub(super) async fn swap(

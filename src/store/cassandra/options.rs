@@ -4,8 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::config::{Config, ReplicaQuorum, Secret};
 
-/// Bytes that a request has on its way, and as much again for the driver's copy of it.
+/// Bytes that a request has on its way, twice for the driver's copy of it: a batch, or a page of
+/// rows without many mentions.
 const REQUEST_BYTES: u64 = 2 * super::writer::BATCH_BYTES_MAX as u64;
+const PAGE_BYTES: u64 = 2 * 192 * super::statements::PAGE_ROWS as u64;
 
 /// Files of a TLS client, in PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +75,6 @@ impl CassandraOptions {
     /// Memory that requests on their way and a walk through all users take at most, to be charged
     /// to the whole.
     pub fn memory_bytes(&self) -> u64 {
-        self.requests_max as u64 * REQUEST_BYTES + super::roll::ROLL_BYTES_MAX
+        self.requests_max as u64 * REQUEST_BYTES.max(PAGE_BYTES) + super::roll::ROLL_BYTES_MAX
     }
 }

@@ -70,7 +70,7 @@ impl Requests {
         Ok(())
     }
 
-    /// A lightweight transaction, and what it answers.
+    /// Part of a lightweight transaction, and what it answers. It waits for no place.
     pub(super) async fn transact(
         &self,
         statement: &PreparedStatement,

@@ -1,7 +1,7 @@
 //! The way to a cluster: a driver's session on a runtime of its own, so that calls of any thread
 //! wait for it and none works for it.
 
-use std::{fs, io, sync::Arc};
+use std::{collections::BTreeSet, fs, io, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -72,7 +72,28 @@ pub(super) async fn connect(options: &CassandraOptions) -> Result<Connected, Sto
         let built = builder.build().await;
         built.map_err(|error| unavailable(format!("no node answers at {points}: {error}")))
     });
-    Ok(Connected { session: session.await?, runtime })
+    let session = session.await?;
+    check_datacenters(&session, options)?;
+    Ok(Connected { session, runtime })
+}
+
+/// Whose quorum a local one is must be settled: of two datacenters, one would not know what the
+/// other has confirmed.
+fn check_datacenters(session: &Session, options: &CassandraOptions) -> Result<(), StoreError> {
+    if !options.datacenter.is_empty() || options.quorum == ReplicaQuorum::Global {
+        return Ok(());
+    }
+    let state = session.get_cluster_state();
+    let nodes = state.get_nodes_info().iter();
+    let found: BTreeSet<&str> = nodes.filter_map(|node| node.datacenter.as_deref()).collect();
+    if found.len() <= 1 {
+        return Ok(());
+    }
+    let found = found.into_iter().collect::<Vec<_>>().join(", ");
+    Err(invalid(format!(
+        "the cluster has datacenters {found}; name one with cassandra-datacenter, the same for all \
+         services of this keyspace, or set cassandra-consistency to quorum"
+    )))
 }
 
 fn builder(options: &CassandraOptions) -> Result<SessionBuilder, StoreError> {

@@ -8,8 +8,8 @@ use scylla::{
 use super::{CassandraOptions, columns::SELECTED, failure::unavailable, session::read_profile};
 use crate::{config::ReplicaQuorum, store::StoreError};
 
-/// Rows of one page that the driver asks for.
-const PAGE_ROWS: i32 = 1_000;
+/// Rows of one page that the driver asks for: each answer under way is in memory as a whole.
+pub(super) const PAGE_ROWS: i32 = 200;
 
 /// Prepared, idempotent statements. Every write carries its timestamp, so that an older one never
 /// wins and a repeated one changes nothing.
