@@ -49,8 +49,7 @@ impl Keyspace {
         let point = Cluster::shared().await?.contact_point();
         let used = FREE.lock().pop();
         let name = used.clone().unwrap_or_else(|| format!("test_{:016x}", rand::random::<u64>()));
-        let options =
-            CassandraOptions { request_within: PATIENCE, ..CassandraOptions::new(&point, name) };
+        let options = patient(&point, &name);
         if let Some(used) = used {
             let session = SessionBuilder::new().known_node(point).build().await.expect("a node");
             for table in TABLES {
@@ -62,6 +61,11 @@ impl Keyspace {
         applied.expect("a schema");
         Some(options)
     }
+}
+
+/// A keyspace, for calls that may take long.
+pub fn patient(point: &str, keyspace: &str) -> CassandraOptions {
+    CassandraOptions { request_within: PATIENCE, ..CassandraOptions::new(point, keyspace) }
 }
 
 /// The flags with which a server uses this keyspace.
