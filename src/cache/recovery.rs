@@ -62,6 +62,29 @@ impl Cache {
         });
     }
 
+    /// Merges `row` over a state that came back from the journal and is older: another owner has
+    /// written it since, and did not know of that state. Whether something of it is left to be
+    /// written, with a version above both; otherwise it is forgotten. Nothing is being flushed.
+    pub fn merge(&self, key: &Key, row: &ReadState) -> bool {
+        let merged = self.with(key.user, |shard, leftovers| shard.merge(key, row, leftovers));
+        if !merged {
+            self.give_way(key, row.version());
+        }
+        merged
+    }
+
+    /// Gives a state that came back from the journal a version above all that were given out.
+    /// Nothing is being flushed.
+    pub fn restamp(&self, key: &Key) {
+        self.with(key.user, |shard, leftovers| {
+            let Some(held) = shard.find(key) else { return };
+            let mut state = held.clone();
+            state.set_version(shard.book.last.next());
+            shard.put_dirty(key, state, leftovers);
+            shard.evict(leftovers);
+        });
+    }
+
     /// The first record that is still needed: whatever comes before it is in the store or replaced
     /// by a later one, if it was made before the call. `None` where nothing is dirty.
     pub fn first_needed(&self) -> Option<Sequence> {
@@ -113,8 +136,16 @@ impl Shard {
             let count = self.find(key).map_or(0, ReadState::mention_count);
             state.apply(&Operation::Increment { count, initial_acked_id: None });
         }
+        self.put_dirty(key, state, leftovers);
+        self.book.dirty.insert(*key, now_ms, record);
+        self.evict(leftovers);
+        Ok(())
+    }
+
+    /// In the place of what is held of it. The dirty index is the caller's.
+    fn put_dirty(&mut self, key: &Key, mut state: ReadState, leftovers: &mut Leftovers) {
         self.recall_victim(key);
-        self.book.last = self.book.last.max(version);
+        self.book.last = self.book.last.max(state.version());
         self.book.tickets.void(key);
         state.set_holder_mark(true);
         self.book.extra_bytes += state.extra_bytes();
@@ -122,9 +153,19 @@ impl Shard {
             self.book.extra_bytes -= replaced.extra_bytes();
             leftovers.add(replaced.into_extra());
         }
-        self.book.dirty.insert(*key, now_ms, record);
+    }
+
+    /// The record of the older state stays needed, for what is merged is in no record yet.
+    fn merge(&mut self, key: &Key, row: &ReadState, leftovers: &mut Leftovers) -> bool {
+        let Some(held) = self.find(key) else { return false };
+        let Ok(mut merged) = row.merged_over(held) else { return false };
+        if merged == *row {
+            return false;
+        }
+        merged.set_version(self.book.last.max(row.version()).next());
+        self.put_dirty(key, merged, leftovers);
         self.evict(leftovers);
-        Ok(())
+        true
     }
 
     fn restore_deletion(

@@ -20,6 +20,7 @@ pub use ceiling::raise_ceiling;
 pub use flusher::{FlushSettings, Flusher, PassEnd, Scope};
 pub use journal_log::JournalLog;
 pub use journaled::{JournaledError, UNPERSISTED_BYTES_MAX};
+pub use older::{Met, Newer};
 pub use rounds::{FlushFailed, Rounds};
 pub use thread::{FlushThread, run};
 pub use upkeep::WRITE_HANGS_AFTER_MS;

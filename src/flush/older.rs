@@ -1,5 +1,8 @@
-//! What came back from the journal gives way to newer rows of the store: the journal may be a copy
-//! from before them, or a repair may have left out newer records (I11).
+//! What came back from the journal meets newer rows of the store.
+//!
+//! Mostly it gives way to them: the journal may be a copy from before them, or a repair may have
+//! left out newer records (I11). Where another owner has written them, who did not know of it, the
+//! two are merged.
 
 use super::Flusher;
 use crate::{
@@ -10,37 +13,65 @@ use crate::{
 /// When the user that was looked at last was deleted: a user's keys come one after the other.
 type LastUser = Option<(UserId, Option<Version>)>;
 
+/// What becomes of a state where the store has a newer row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newer {
+    /// The row has all of it, and stays as it is.
+    Stays,
+    /// The row is another owner's, and gets what it lacks of the state. States that meet none get
+    /// a version above his, too: he may have changed them and not brought that to the store, and
+    /// has to see when he comes back that this one did not begin where he ended.
+    Merges,
+}
+
+/// What became of states that met newer rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Met {
+    /// Forgotten, for the row or the deletion of their user.
+    pub gone: usize,
+    /// Merged with the row, dirty, and newer than it.
+    pub merged: usize,
+}
+
 impl Flusher {
     /// Forgets every dirty state of which the store has a newer row, or whose user it deleted
-    /// since; how many. Before a pass or a checkpoint, while nobody is served.
+    /// since, or merges it with that row. Before a pass or a checkpoint, while nobody is served.
     ///
     /// What gave way is needed in the journal until the store has persisted what it gave way to.
     /// A row of the same version changes nothing, for that reason.
     ///
     /// # Errors
     /// Those of the store; calling it again goes on.
-    pub async fn give_way(&self) -> Result<usize, StoreError> {
-        let mut gone = 0;
+    pub async fn give_way(&self, newer: Newer) -> Result<Met, StoreError> {
+        let mut met = Met::default();
         for shard in 0..self.cache.shards() {
             let (mut step, mut user) = (0, None);
             while let Some(mut states) = self.cache.dirty_states(shard, step) {
                 // Those of a user in a row, and neighbours in the store.
                 states.sort_unstable();
-                gone += self.give_way_to_rows(states, &mut user).await?;
+                self.meet_rows(states, newer, &mut user, &mut met).await?;
                 step += 1;
             }
         }
-        Ok(gone)
+        Ok(met)
     }
 
-    async fn give_way_to_rows(
+    async fn meet_rows(
         &self,
         states: Vec<(Key, Version)>,
+        newer: Newer,
         user: &mut LastUser,
-    ) -> Result<usize, StoreError> {
+        met: &mut Met,
+    ) -> Result<(), StoreError> {
         let rows = self.rows_of(states.iter().map(|(key, _)| *key).collect()).await?;
-        let mut gone = 0;
         for ((key, version), row) in states.into_iter().zip(rows) {
+            if let Some(row) = row.as_ref().filter(|_| newer == Newer::Merges)
+                && row.version() > version
+                && self.cache.merge(&key, row)
+            {
+                met.merged += 1;
+                continue;
+            }
             // A row that is there is newer than the deletion of its user.
             let newest = match row {
                 Some(row) => Some(row.version()),
@@ -48,10 +79,12 @@ impl Flusher {
             };
             if let Some(newest) = newest.filter(|newest| *newest > version) {
                 self.cache.give_way(&key, newest);
-                gone += 1;
+                met.gone += 1;
+            } else if newer == Newer::Merges {
+                self.cache.restamp(&key);
             }
         }
-        Ok(gone)
+        Ok(())
     }
 
     /// The store's rows of these keys. What is damaged counts for nothing: its state in the

@@ -170,6 +170,12 @@ impl Recovery {
         self.store_is_ahead || headers.any(|header| header.repaired)
     }
 
+    /// How many records [`Self::replay`] gives at most.
+    pub fn records(&self) -> u64 {
+        let last = self.chain.next().previous().as_u64();
+        last.saturating_sub(self.base.horizon.as_u64())
+    }
+
     /// Gives every record that the store may lack to `each`, in order.
     ///
     /// # Errors

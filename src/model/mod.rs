@@ -5,6 +5,7 @@ mod cause;
 mod extra;
 mod id;
 mod ledger;
+mod merge;
 mod operation;
 mod parts;
 mod state;

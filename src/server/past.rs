@@ -10,10 +10,10 @@ use super::{StartError, journaling::Journaling};
 use crate::{
     cache::{Cache, Full},
     clock::Clock,
-    flush::{Flusher, PassEnd, Scope},
+    flush::{Flusher, Newer, PassEnd, Scope},
     journal::{Heal, Journal, Record, Recovery, WriterThread},
     metrics::Metrics,
-    model::{Sequence, Version},
+    model::{Sequence, UserId, Version},
     store::{CommitNumber, Store},
 };
 
@@ -84,20 +84,27 @@ impl Past {
     ) -> Result<Flusher, StartError> {
         let Some(recovery) = self.found else { return Ok(flusher) };
         let started = Instant::now();
+        // Who has served since has raised the ceiling, which the journal does not know: not before
+        // all of this is done, so that a start after a crash in the midst of it does it again.
+        let others = store.is_shared() && recovery.ceiling() < self.last;
         let replay = Replay {
             cache: Arc::clone(cache),
             flusher,
             runtime: Handle::current(),
             journal: journaling.map(|journaling| journaling.journal.clone()),
-            // Of a shared store others have written newer rows, perhaps.
-            may_be_behind: store.is_shared() || recovery.may_be_behind(),
+            newer: match (others, store.is_shared() || recovery.may_be_behind()) {
+                (true, _) => Some(Newer::Merges),
+                (false, true) => Some(Newer::Stays),
+                (false, false) => None,
+            },
             gone: Cell::default(),
+            merged: Cell::default(),
         };
         let replayed = spawn_blocking(move || replay.run(recovery)).await;
         let replayed = replayed.map_err(|error| StartError::Assembly(error.to_string()))?;
         let (flusher, recovery, records) = replayed?;
-        if store.is_shared() && recovery.ceiling() < self.last && cache.dirty() > 0 {
-            // Another has served since: his clients know newer versions than what comes back here.
+        if others && cache.dirty() > 0 {
+            // The other's clients know newer versions than what comes back here.
             store.forget_before(self.last).await?;
         }
         if let Some(Journaling { journal, .. }) = journaling {
@@ -141,19 +148,46 @@ struct Replay {
     flusher: Flusher,
     runtime: Handle,
     journal: Option<Journal>,
-    /// The store may have newer rows than what is replayed.
-    may_be_behind: bool,
+    /// The store may have newer rows than what is replayed; what is done then.
+    newer: Option<Newer>,
     /// States that gave way to those.
     gone: Cell<usize>,
+    /// States that were merged with those.
+    merged: Cell<usize>,
 }
 
 impl Replay {
     fn run(self, recovery: Recovery) -> Result<(Flusher, Recovery, u64), StartError> {
         self.flusher.set_replaying(true);
-        let replayed = recovery.replay(&mut |sequence, record| self.take(sequence, &record))?;
-        self.end()?;
+        let parts = self.parts(&recovery);
+        let mut records = 0;
+        for part in 0..parts {
+            let replayed = recovery.replay(&mut |sequence, record| {
+                if parts > 1 && part_of(&record, parts) != Some(part) {
+                    return Ok(());
+                }
+                self.take(sequence, &record)
+            })?;
+            records = replayed.records;
+            self.end()?;
+            if parts > 1 {
+                settled(self.runtime.block_on(self.flusher.pass(Scope::Everything)))?;
+            }
+        }
         self.flusher.set_replaying(false);
-        Ok((self.flusher, recovery, replayed.records))
+        self.tell();
+        Ok((self.flusher, recovery, records))
+    }
+
+    /// In how many parts the users are gone through. What is merged is newer than any record, so
+    /// all records of a key have to be taken back before it is: each part has to fit the cache.
+    fn parts(&self, recovery: &Recovery) -> u64 {
+        let room = self.cache.sizing().dirty_limit as u64;
+        if self.newer != Some(Newer::Merges) || recovery.records() <= room {
+            return 1;
+        }
+        // Users are not all of a size.
+        (2 * recovery.records()).div_ceil(room)
     }
 
     /// Where the cache is full of dirty states, the store has to take them first.
@@ -170,27 +204,33 @@ impl Replay {
         Err(failure.map_or(StartError::Recovery, StartError::Journal))
     }
 
-    /// Before anything of it goes to the store, or to a new place in the journal. How many states
-    /// gave way; in the midst of the replay a later record may bring back as new a one.
-    fn give_way(&self) -> Result<usize, StartError> {
-        if !self.may_be_behind {
-            return Ok(0);
-        }
-        let gone = self.runtime.block_on(self.flusher.give_way())?;
-        self.gone.set(self.gone.get() + gone);
-        Ok(gone)
+    /// Before anything of it goes to the store, or to a new place in the journal. In the midst of
+    /// the replay a later record may bring back as new a state as one that gave way.
+    fn give_way(&self) -> Result<(), StartError> {
+        let Some(newer) = self.newer else { return Ok(()) };
+        let met = self.runtime.block_on(self.flusher.give_way(newer))?;
+        self.gone.set(self.gone.get() + met.gone);
+        self.merged.set(self.merged.get() + met.merged);
+        Ok(())
     }
 
     /// Nothing that gave way goes from the journal before what it gave way to rests safely.
     fn end(&self) -> Result<(), StartError> {
-        let states = self.give_way()?;
-        if states > 0 {
-            warn!(states, "the store has newer rows than the journal, and they stay");
-        }
+        self.give_way()?;
         if self.gone.get() > 0 {
             settled(self.runtime.block_on(self.flusher.persist()))?;
         }
         Ok(())
+    }
+
+    fn tell(&self) {
+        let (states, merged) = (self.gone.get(), self.merged.get());
+        if states > 0 {
+            warn!(states, "the store has newer rows than the journal, and they stay");
+        }
+        if merged > 0 {
+            info!(merged, "what another has not known was merged with what he has written since");
+        }
     }
 
     fn restore(&self, sequence: Sequence, record: &Record) -> Result<(), Full> {
@@ -202,4 +242,19 @@ impl Replay {
             _ => Ok(()),
         }
     }
+}
+
+/// The part of `parts` that the record's user is in. All of a user is in one.
+fn part_of(record: &Record, parts: u64) -> Option<u64> {
+    let user = match record {
+        Record::State { key, .. } => key.user,
+        Record::UserDeletion { user, .. } => *user,
+        _ => return None,
+    };
+    Some(spread(user) % parts)
+}
+
+/// Neighbours far apart.
+fn spread(user: UserId) -> u64 {
+    user.as_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
 }

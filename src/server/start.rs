@@ -26,6 +26,9 @@ use crate::{
 
 /// Milliseconds after which the store persists what it confirmed: each time it writes a file.
 const PERSIST_AFTER_MS: u64 = 60_000;
+/// The same for a store of others' keeping, which has persisted what it confirmed. What the journal
+/// still has is merged where another serves next, and should be what the store lacks.
+const PERSIST_SHARED_AFTER_MS: u64 = 1_000;
 
 /// What runs behind the ports.
 pub(super) struct Parts {
@@ -198,7 +201,10 @@ fn flush_settings(config: &Config) -> FlushSettings {
         flush_after_ms: config.flush_after.as_millis() as u64,
         batch_rows: config.flush_batch_rows,
         tombstone_ttl_ms: config.tombstone_ttl.as_millis() as u64,
-        persist_after_ms: PERSIST_AFTER_MS,
+        persist_after_ms: match config.store {
+            StoreKind::Cassandra => PERSIST_SHARED_AFTER_MS,
+            StoreKind::Embedded | StoreKind::Memory => PERSIST_AFTER_MS,
+        },
     }
 }
 

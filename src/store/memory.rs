@@ -37,6 +37,7 @@ struct Shared {
     upto: Option<Sequence>,
     clock_ceiling: Version,
     closed: bool,
+    is_shared: bool,
 }
 
 impl MemoryStore {
@@ -48,6 +49,12 @@ impl MemoryStore {
     /// Makes a closed store usable again, as opening its files again would.
     pub fn reopen(&self) {
         self.shared.lock().closed = false;
+    }
+
+    /// From here on it says that others can reach it ([`Store::is_shared`]). A test is to see to it
+    /// that they do so in turn.
+    pub fn share(&self) {
+        self.shared.lock().is_shared = true;
     }
 
     /// Does `act` at the first poll, in one critical section.
@@ -144,6 +151,10 @@ fn row((key, state): (&Key, &ReadState)) -> Row {
 impl Store for MemoryStore {
     fn name(&self) -> &'static str {
         "memory"
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared.lock().is_shared
     }
 
     fn load(&self, key: Key) -> Pending<'_, Option<ReadState>> {

@@ -10,11 +10,14 @@ mod chat;
 #[path = "../store/contract.rs"]
 mod contract;
 mod cql;
+mod deposed;
 mod java;
 mod keyspace;
 mod late;
+mod load;
 mod node;
 mod nodes;
+mod outages;
 mod places;
 #[path = "../blackbox/program.rs"]
 mod program;

@@ -11,6 +11,7 @@ mod hanging;
 mod journal;
 mod keys;
 mod loads;
+mod merging;
 mod node;
 mod older;
 mod outage;

@@ -6,7 +6,7 @@ use rand::{Rng as _, rngs::StdRng};
 use readstates::{
     cache::{Cache, Full, Log},
     clock::{Clock, ManualTime},
-    flush::{Flusher, JournalLog, PassEnd, Scope},
+    flush::{Flusher, JournalLog, Newer, PassEnd, Scope},
     journal::{Heal, Journal, JournalError, Record, Recovery, SimulatedDisk, Writer},
     metrics::Metrics,
     model::{Sequence, Version},
@@ -171,7 +171,7 @@ impl Start<'_> {
         if !self.report.may_be_behind {
             return Ok(0);
         }
-        let gone = self.wait(Some(writer), life.flusher.give_way())??;
+        let gone = self.wait(Some(writer), life.flusher.give_way(Newer::Stays))??.gone;
         self.report.gone += gone;
         Ok(gone)
     }

@@ -7,7 +7,7 @@ use rand::Rng as _;
 use readstates::{
     cache::{Cache, Full, Log, NoLog},
     clock::Clock,
-    flush::{Flusher, PassEnd, Scope},
+    flush::{Flusher, Newer, PassEnd, Scope},
     journal::{Disk as _, Inspection, Record, Recovery},
     model::Sequence,
     store::Store,
@@ -90,7 +90,7 @@ impl World {
             self.take_back(&parts, fuse, may_be_behind, sequence, &record)
         })?;
         if may_be_behind {
-            wait(&mut self.random, fuse, None, parts.flusher.give_way())??;
+            wait(&mut self.random, fuse, None, parts.flusher.give_way(Newer::Stays))??;
         }
         let dirty = parts.cache.dirty();
         let pass = parts.flusher.pass(Scope::Everything);
@@ -136,7 +136,7 @@ impl World {
                 return Ok(());
             }
             if may_be_behind {
-                wait(&mut self.random, fuse, None, parts.flusher.give_way())??;
+                wait(&mut self.random, fuse, None, parts.flusher.give_way(Newer::Stays))??;
             }
             wait(&mut self.random, fuse, None, parts.flusher.pass(Scope::Everything))?;
         }
