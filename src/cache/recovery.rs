@@ -73,11 +73,12 @@ impl Cache {
         merged
     }
 
-    /// Gives a state that came back from the journal a version above all that were given out.
-    /// Nothing is being flushed.
+    /// Gives a state that came back from the journal a version above all that were given out; but
+    /// not a tombstone, which anything that another has done since is to outlive. Nothing is being
+    /// flushed.
     pub fn restamp(&self, key: &Key) {
         self.with(key.user, |shard, leftovers| {
-            let Some(held) = shard.find(key) else { return };
+            let Some(held) = shard.find(key).filter(|held| held.exists()) else { return };
             let mut state = held.clone();
             state.set_version(shard.book.last.next());
             shard.put_dirty(key, state, leftovers);

@@ -65,8 +65,10 @@ impl Flusher {
     ) -> Result<(), StoreError> {
         let rows = self.rows_of(states.iter().map(|(key, _)| *key).collect()).await?;
         for ((key, version), row) in states.into_iter().zip(rows) {
-            if let Some(row) = row.as_ref().filter(|_| newer == Newer::Merges)
-                && row.version() > version
+            if let Some(row) = row.as_ref().filter(|row| row.version() > version)
+                && newer == Newer::Merges
+                // Of a user that was deleted since, what came before that does not come back.
+                && self.deletion_of(key.user, user).await? < Some(version)
                 && self.cache.merge(&key, row)
             {
                 met.merged += 1;

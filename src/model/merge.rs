@@ -15,9 +15,11 @@ impl ReadState {
     /// - of unpositioned and of folded mentions the larger count stays, not the sum;
     /// - flags that the newer one does not have, and the dot that no ack has passed since, are the
     ///   older one's;
-    /// - a newer deletion stays, and so does a newer state where the older one was deleted;
-    /// - a newer rewind stays, and so do mentions above it that it did not know, though the newer
-    ///   one may have reset or retracted them in vain.
+    /// - a newer deletion stays, and so does a newer state where the older one was deleted; what was
+    ///   deleted and made anew cannot be told from what never was;
+    /// - a newer rewind with its dot stays, and so do mentions above it that it did not know, though
+    ///   the newer one may have reset or retracted them in vain; a newer `Restore` without the dot
+    ///   does not stay.
     ///
     /// # Errors
     /// Never, for what operations can make of a state.
@@ -50,7 +52,10 @@ fn merge_watermark(merged: &mut Parts, older: &Parts) {
     if merged.marked_unread {
         return;
     }
-    let is_passed = merged.last_acked_id > older.last_acked_id.max(older.fold_top);
+    // One that knew of the rewind has as high a fold top; for one that did not, an ack below it
+    // was none that could pass the dot.
+    let bound = if merged.fold_top >= older.fold_top { 0 } else { older.fold_top };
+    let is_passed = merged.last_acked_id > older.last_acked_id.max(bound);
     if older.marked_unread && !is_passed {
         (merged.last_acked_id, merged.marked_unread) = (older.last_acked_id, true);
     } else {
@@ -263,6 +268,8 @@ mod tests {
         let mentioned = merged(&done(common.clone(), &[mention(20)]), &older);
         assert_eq!((mentioned.last_acked_id(), mentioned.marked_unread()), (5, true));
         assert_eq!(mentioned.mention_count(), 1);
+        let knowing = done(older.clone(), &[ack(7)]);
+        assert_eq!(merged(&knowing, &older), knowing, "it knew of the rewind");
         let acked = merged(&done(common, &[ack(11)]), &older);
         assert_eq!((acked.last_acked_id(), acked.marked_unread()), (11, false));
     }

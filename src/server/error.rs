@@ -44,6 +44,12 @@ pub enum StartError {
          start again once the store is well"
     )]
     Recovery,
+    /// The journal has more to be merged with the store than may be dirty at a time.
+    #[error(
+        "the journal brings back more states than --dirty-limit leaves room for while they are \
+         merged with the store; nothing is lost: start again with a higher --dirty-limit"
+    )]
+    Crowded,
     /// A thread could not be started, or a socket does not answer.
     #[error("the system refused a thread or a socket: {0}")]
     Listen(io::Error),

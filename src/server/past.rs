@@ -13,7 +13,7 @@ use crate::{
     flush::{Flusher, Newer, PassEnd, Scope},
     journal::{Heal, Journal, Record, Recovery, WriterThread},
     metrics::Metrics,
-    model::{Sequence, UserId, Version},
+    model::{Key, Sequence, Version},
     store::{CommitNumber, Store},
 };
 
@@ -100,12 +100,21 @@ impl Past {
             gone: Cell::default(),
             merged: Cell::default(),
         };
+        if others && replay.parts(&recovery) > 1 {
+            // Its parts go to the store before all of it is read.
+            store.forget_before(self.last).await?;
+        }
         let replayed = spawn_blocking(move || replay.run(recovery)).await;
         let replayed = replayed.map_err(|error| StartError::Assembly(error.to_string()))?;
         let (flusher, recovery, records) = replayed?;
         if others && cache.dirty() > 0 {
             // The other's clients know newer versions than what comes back here.
             store.forget_before(self.last).await?;
+        }
+        if others {
+            // Before a version of what was merged is in the journal: whoever serves next, should
+            // this start fail, has to begin above it (L4).
+            store.raise_clock_ceiling(self.last.max(cache.newest_version())).await?;
         }
         if let Some(Journaling { journal, .. }) = journaling {
             if records > 0 {
@@ -162,16 +171,17 @@ impl Replay {
         let parts = self.parts(&recovery);
         let mut records = 0;
         for part in 0..parts {
-            let replayed = recovery.replay(&mut |sequence, record| {
-                if parts > 1 && part_of(&record, parts) != Some(part) {
-                    return Ok(());
-                }
-                self.take(sequence, &record)
+            let replayed = recovery.replay(&mut |sequence, record| match &record {
+                Record::State { key, .. } if part_of(key, parts) != part => Ok(()),
+                _ => self.take(sequence, &record),
             })?;
             records = replayed.records;
             self.end()?;
-            if parts > 1 {
-                settled(self.runtime.block_on(self.flusher.pass(Scope::Everything)))?;
+            // What the store refuses alone stays dirty, and goes to a new place in the journal.
+            if parts > 1
+                && self.runtime.block_on(self.flusher.pass(Scope::Everything)) == PassEnd::Failed
+            {
+                return Err(StartError::Recovery);
             }
         }
         self.flusher.set_replaying(false);
@@ -179,14 +189,15 @@ impl Replay {
         Ok((self.flusher, recovery, records))
     }
 
-    /// In how many parts the users are gone through. What is merged is newer than any record, so
+    /// In how many parts the keys are gone through. What is merged is newer than any record, so
     /// all records of a key have to be taken back before it is: each part has to fit the cache.
+    /// Deletions of users are in each.
     fn parts(&self, recovery: &Recovery) -> u64 {
         let room = self.cache.sizing().dirty_limit as u64;
         if self.newer != Some(Newer::Merges) || recovery.records() <= room {
             return 1;
         }
-        // Users are not all of a size.
+        // Parts are not all of a size.
         (2 * recovery.records()).div_ceil(room)
     }
 
@@ -195,6 +206,9 @@ impl Replay {
         for _ in 0..PASSES_PER_RECORD_MAX {
             if self.restore(sequence, record).is_ok() {
                 return Ok(());
+            }
+            if self.newer == Some(Newer::Merges) {
+                return Err(StartError::Crowded);
             }
             self.give_way()?;
             self.runtime.block_on(self.flusher.pass(Scope::Everything));
@@ -244,17 +258,8 @@ impl Replay {
     }
 }
 
-/// The part of `parts` that the record's user is in. All of a user is in one.
-fn part_of(record: &Record, parts: u64) -> Option<u64> {
-    let user = match record {
-        Record::State { key, .. } => key.user,
-        Record::UserDeletion { user, .. } => *user,
-        _ => return None,
-    };
-    Some(spread(user) % parts)
-}
-
-/// Neighbours far apart.
-fn spread(user: UserId) -> u64 {
-    user.as_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
+/// Which of `parts` the key is in. Neighbours are far apart.
+fn part_of(key: &Key, parts: u64) -> u64 {
+    let mixed = key.user.as_u64().rotate_left(32) ^ key.channel.as_u64();
+    (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % parts
 }

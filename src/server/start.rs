@@ -26,9 +26,10 @@ use crate::{
 
 /// Milliseconds after which the store persists what it confirmed: each time it writes a file.
 const PERSIST_AFTER_MS: u64 = 60_000;
-/// The same for a store of others' keeping, which has persisted what it confirmed. What the journal
-/// still has is merged where another serves next, and should be what the store lacks.
-const PERSIST_SHARED_AFTER_MS: u64 = 1_000;
+/// The same for a cluster. What the journal still has is merged where another serves next, and
+/// should be little more than what the store lacks; but nodes that sync their commit logs every 10
+/// s, as they come, may all lose power at once.
+const PERSIST_SHARED_AFTER_MS: u64 = 15_000;
 
 /// What runs behind the ports.
 pub(super) struct Parts {

@@ -6,7 +6,7 @@ use std::{path::Path, time::Duration};
 
 use readstates::{
     config::{Config, Durability},
-    proto::{AckRequest, DeleteUserRequest, GetRequest, IncrementRequest},
+    proto::{AckRequest, DeleteRequest, DeleteUserRequest, GetRequest, IncrementRequest},
     server::Stopped,
     store::{Call, MemoryStore},
 };
@@ -122,6 +122,38 @@ async fn a_journal_that_comes_back_is_merged_with_what_another_has_written_since
     assert_eq!(counts(&mut client, 4).await, Some((7, 1)), "nobody else has changed it");
     mention(&mut client, 1, 40).await;
     assert_eq!(counts(&mut client, 1).await, Some((7, 2)), "40 comes late once more");
+    stop(node).await;
+}
+
+#[tokio::test]
+async fn what_was_deleted_since_does_not_come_back_and_what_came_since_does_not_go() {
+    let (rests, first, second) = (shared(), Owner::new(), Owner::new());
+    let node = first.serves(&rests).await;
+    let mut client = node.client().await;
+    mention(&mut client, 1, 30).await;
+    ack(&mut client, 2, 5).await;
+    let request = DeleteRequest { user_id: 2, channel_id: 1, ..Default::default() };
+    client.delete(request).await.expect("a deletion");
+    stop_in_an_outage(node, 2).await;
+
+    let node = second.serves(&rests).await;
+    let mut client = node.client().await;
+    client.delete_user(DeleteUserRequest { user_id: 1 }).await.expect("a deletion");
+    mention(&mut client, 1, 40).await;
+    stop(node).await;
+    let node = second.serves(&rests).await;
+    ack(&mut node.client().await, 2, 100).await;
+    stop_in_an_outage(node, 1).await;
+
+    stop(first.serves(&rests).await).await;
+    let node = second.serves(&rests).await;
+    let mut client = node.client().await;
+    assert_eq!(counts(&mut client, 1).await, Some((0, 1)), "30 went with its user");
+    assert_eq!(counts(&mut client, 2).await, Some((100, 0)), "it came after the deletion");
+    stop(node).await;
+    let node = first.serves(&rests).await;
+    let mut client = node.client().await;
+    assert_eq!(counts(&mut client, 1).await, Some((0, 1)));
     stop(node).await;
 }
 
