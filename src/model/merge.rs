@@ -15,11 +15,11 @@ impl ReadState {
     /// - of unpositioned and of folded mentions the larger count stays, not the sum;
     /// - flags that the newer one does not have, and the dot that no ack has passed since, are the
     ///   older one's;
-    /// - a newer deletion stays, and so does a newer state where the older one was deleted; what was
-    ///   deleted and made anew cannot be told from what never was;
-    /// - a newer rewind with its dot stays, and so do mentions above it that it did not know, though
-    ///   the newer one may have reset or retracted them in vain; a newer `Restore` without the dot
-    ///   does not stay.
+    /// - a newer deletion stays, and so does a newer state where the older one was deleted; what
+    ///   was deleted and made anew cannot be told from what never was;
+    /// - a newer rewind with its dot stays, and so do mentions above it that it did not know,
+    ///   though the newer one may have reset or retracted them in vain; a newer `Restore` without
+    ///   the dot does not stay.
     ///
     /// # Errors
     /// Never, for what operations can make of a state.
