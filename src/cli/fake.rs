@@ -80,8 +80,13 @@ impl Drop for Running {
 impl Fake {
     /// Starts a server with this memory on `address`, with threads of its own.
     pub fn start(&self, address: &str) -> Running {
+        self.serve(std::net::TcpListener::bind(address).unwrap())
+    }
+
+    /// Starts a server with this memory on `listener`. Whoever keeps another hold of the listener
+    /// keeps the port too when the server dies: connections then wait for who accepts them.
+    pub fn serve(&self, listener: std::net::TcpListener) -> Running {
         let runtime = Runtime::new().unwrap();
-        let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let fake = self.clone();

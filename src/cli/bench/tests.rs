@@ -187,20 +187,32 @@ async fn nobody_listening_is_unavailable() {
     assert_eq!(failure.exit(), Exit::Unavailable);
 }
 
+/// Regression: with the port freed, anybody could take it before the server was back (the bench
+/// itself too: a connection to a free port of its own machine may reach itself), and a machine
+/// that stood still for a second made too few calls.
 #[tokio::test]
 async fn a_server_that_goes_away_is_an_error_and_not_the_end() {
     let fake = Fake::default();
-    let server = fake.start("127.0.0.1:0");
-    let address = server.address.to_string();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = fake.serve(port.try_clone().unwrap());
     let half_way = fake.reaches(50);
     let running = around(&server);
+    let (back, is_back) = tokio::sync::oneshot::channel();
     let restart = async {
         half_way.await;
         drop(server);
-        fake.start(&address)
+        // Whoever connects meanwhile has a call to make, and it fails.
+        let held = tokio::net::TcpListener::from_std(port.try_clone().unwrap()).unwrap();
+        drop(held.accept().await.unwrap());
+        let enough = fake.reaches(fake.calls() + 50);
+        let server = fake.serve(port);
+        enough.await;
+        back.send(()).unwrap();
+        server
     };
-    let plan = Plan { duration_seconds: 1.0, ..small() };
-    let (report, _server) = tokio::join!(measure(plan, &running, pending()), restart);
+    let plan = Plan { duration_seconds: 3_600.0, ..small() };
+    let until = async { is_back.await.unwrap() };
+    let (report, _server) = tokio::join!(measure(plan, &running, until), restart);
     let report = report.unwrap();
     assert_adds_up(&report);
     assert!(report.failed() > 0 && report.calls > 50, "{report:#?}");
