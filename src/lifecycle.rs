@@ -1,5 +1,5 @@
-//! The phases of a server's life on a watch channel: health, readiness, shutdown and tests all look
-//! at the same one, so none of them guesses with a sleep.
+//! The phases of a server's life on a watch channel, and whether it is suspended in them: health,
+//! readiness, shutdown and tests all look at the same one, so none of them guesses with a sleep.
 
 use std::{
     fmt,
@@ -35,10 +35,36 @@ impl fmt::Display for Phase {
     }
 }
 
-/// A handle on the one phase of a server; clones share it.
+/// A phase, and whether the server may do its work in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Where the server is in its life.
+    pub phase: Phase,
+    /// Calls are refused for now, though it is no part of its life's end: the lease has lapsed,
+    /// say. It may come and go.
+    pub suspended: bool,
+}
+
+impl State {
+    /// Whether calls are answered.
+    pub fn serves(self) -> bool {
+        self.phase == Phase::Ready && !self.suspended
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.phase {
+            Phase::Ready if self.suspended => f.write_str("suspended"),
+            phase => phase.fmt(f),
+        }
+    }
+}
+
+/// A handle on the one state of a server; clones share it.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
-    phase: watch::Sender<Phase>,
+    state: watch::Sender<State>,
     /// Follows the phase, for those who look at every call and must not share a lock.
     draining: Arc<AtomicBool>,
 }
@@ -46,12 +72,18 @@ pub struct Lifecycle {
 impl Lifecycle {
     /// A life that is just starting.
     pub fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Starting), draining: Arc::default() }
+        let state = State { phase: Phase::Starting, suspended: false };
+        Self { state: watch::Sender::new(state), draining: Arc::default() }
+    }
+
+    /// The state now.
+    pub fn state(&self) -> State {
+        *self.state.borrow()
     }
 
     /// The phase now.
     pub fn phase(&self) -> Phase {
-        *self.phase.borrow()
+        self.state().phase
     }
 
     /// Moves on to `next` and wakes whoever watches. Never moves back: returns false, and does
@@ -60,11 +92,21 @@ impl Lifecycle {
         if next >= Phase::Draining {
             self.draining.store(true, Ordering::Relaxed);
         }
-        self.phase.send_if_modified(|phase| {
-            let moves = next > *phase;
-            *phase = next.max(*phase);
+        self.state.send_if_modified(|state| {
+            let moves = next > state.phase;
+            state.phase = next.max(state.phase);
             moves
         })
+    }
+
+    /// Says whether calls are refused for now, and wakes whoever watches where that is new. The
+    /// phase stays.
+    pub fn suspend(&self, suspended: bool) {
+        self.state.send_if_modified(|state| {
+            let is_new = state.suspended != suspended;
+            state.suspended = suspended;
+            is_new
+        });
     }
 
     /// Whether draining has begun.
@@ -75,13 +117,13 @@ impl Lifecycle {
     /// Returns once `phase` is reached or passed; the phase it was then.
     pub async fn wait_for(&self, phase: Phase) -> Phase {
         let mut watcher = self.subscribe();
-        let reached = watcher.wait_for(|now| *now >= phase).await.map(|now| *now);
+        let reached = watcher.wait_for(|now| now.phase >= phase).await.map(|now| now.phase);
         reached.expect("self holds a sender, so the channel stays open")
     }
 
-    /// Watches every later change, beginning with the phase now as already seen.
-    pub fn subscribe(&self) -> watch::Receiver<Phase> {
-        self.phase.subscribe()
+    /// Watches every later change, beginning with the state now as already seen.
+    pub fn subscribe(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
     }
 }
 
@@ -113,6 +155,25 @@ mod tests {
         assert!(!watcher.has_changed().expect("open"));
         life.clone().advance(Phase::Ready);
         assert!(watcher.has_changed().expect("open"));
+    }
+
+    #[test]
+    fn it_serves_while_it_is_ready_and_not_suspended() {
+        let life = Lifecycle::new();
+        let shown = |life: &Lifecycle| (life.state().serves(), life.state().to_string());
+        life.suspend(true);
+        assert_eq!(shown(&life), (false, "starting".to_owned()));
+        life.advance(Phase::Ready);
+        assert_eq!(shown(&life), (false, "suspended".to_owned()));
+        let watcher = life.subscribe();
+        life.suspend(true);
+        assert!(!watcher.has_changed().expect("open"));
+        life.suspend(false);
+        assert!(watcher.has_changed().expect("open"));
+        assert_eq!(shown(&life), (true, "ready".to_owned()));
+        life.suspend(true);
+        life.advance(Phase::Draining);
+        assert_eq!(shown(&life), (false, "draining".to_owned()));
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use axum::{
 use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 
 use crate::{
-    lifecycle::{Lifecycle, Phase},
+    lifecycle::Lifecycle,
     metrics::{self, Metrics},
 };
 
@@ -100,10 +100,7 @@ async fn scrape(State(watched): State<Watched>) -> Response {
 }
 
 async fn readiness(State(watched): State<Watched>) -> (StatusCode, String) {
-    let phase = watched.lifecycle.phase();
-    let code = match phase {
-        Phase::Ready => StatusCode::OK,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    (code, format!("{phase}\n"))
+    let state = watched.lifecycle.state();
+    let code = if state.serves() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, format!("{state}\n"))
 }

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::lifecycle::Phase;
 
 /// A port being served, and the means to end it.
 struct Port {
@@ -81,6 +82,19 @@ async fn readiness_follows_the_phase_and_liveness_does_not() {
         let alive = answer(&port, "/livez").await;
         assert!(alive.starts_with("HTTP/1.1 200 OK\r\n"), "{phase}: {alive}");
     }
+}
+
+#[tokio::test]
+async fn a_suspended_server_is_alive_and_not_ready() {
+    let port = usual_port().await;
+    port.lifecycle.advance(Phase::Ready);
+    port.lifecycle.suspend(true);
+    let ready = answer(&port, "/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{ready}");
+    assert!(ready.ends_with("\r\n\r\nsuspended\n"), "{ready}");
+    assert!(answer(&port, "/livez").await.starts_with("HTTP/1.1 200 OK\r\n"));
+    port.lifecycle.suspend(false);
+    assert!(answer(&port, "/readyz").await.starts_with("HTTP/1.1 200 OK\r\n"));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::{
     sync::{Mutex, watch},
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
 use tracing::{error, info, warn};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    BootClock, HELD_FOR, LeaseError, NotOwner, RENEW_EVERY, millis,
+    BootClock, HELD_FOR, LOOK_EVERY, LeaseError, NotOwner, RENEW_EVERY, millis,
     settle::{Calls, Settled},
 };
 
@@ -159,6 +159,27 @@ impl Lease {
         };
         let reason = ended.wait_for(is_lost).await.map(|reason| reason.clone());
         reason.ok().flatten().expect("self holds the sender, and waited for a reason")
+    }
+
+    /// Tells `told` whether the lease is held, at first and whenever that changes, some tenths of a
+    /// second late at most, until it is lost or released.
+    ///
+    /// It looks instead of sleeping up to the deadline: the timers of a process stand still in a
+    /// suspend, in which the lease's clock goes on.
+    pub async fn follow(self, told: impl Fn(bool)) {
+        let mut ended = self.shared.ended.subscribe();
+        let mut last = None;
+        while ended.borrow().is_none() {
+            let held = self.check().is_ok();
+            if last.replace(held) != Some(held) {
+                told(held);
+            }
+            tokio::select! {
+                () = sleep(LOOK_EVERY) => {}
+                _ = ended.changed() => {}
+            }
+        }
+        told(false);
     }
 
     /// Renews the lease every second, until it is lost or released. To be spawned as soon as it is

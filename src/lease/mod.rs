@@ -57,6 +57,8 @@ pub const HELD_FOR: Duration = Duration::from_secs(5);
 pub const TAKE_OVER_AFTER: Duration = Duration::from_secs(8);
 /// Who wants the lease looks at the row this often.
 pub const POLL_EVERY: Duration = Duration::from_millis(500);
+/// Who follows the lease looks at it this often.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A start without `--standby` gives up once the database has not answered for so long.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 

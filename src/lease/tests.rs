@@ -7,6 +7,7 @@ mod world;
 
 use std::{ops::Range, sync::Arc, thread, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
@@ -249,6 +250,35 @@ async fn a_lease_that_lapsed_comes_back_without_a_restart() {
     assert_eq!((lease.epoch(), cluster.row().map(|row| row.epoch)), (1, Some(1)));
     assert!(!keeping.is_finished());
     cluster.assert_sound();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_it_is_told_within_half_a_second() {
+    let cluster = Cluster::new();
+    let one = Service::new(&cluster, "one:7000");
+    let lease = one.start().await;
+    tokio::spawn(lease.clone().keep());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (tells, clock) = (Arc::clone(&told), cluster.clone());
+    let tell = move |held| tells.lock().push((held, clock.now_ms()));
+    let following = tokio::spawn(lease.clone().follow(tell));
+    pass_ms(10_500).await;
+    assert!(matches!(told.lock().as_slice(), [(true, _)]));
+    one.line.cut();
+    let lapsed_ms = lapse_ms(&cluster, &lease).await;
+    pass_ms(500).await;
+    one.line.mend();
+    while lease.check().is_err() {
+        pass_ms(1).await;
+    }
+    let held_ms = cluster.now_ms();
+    pass_ms(500).await;
+    lease.release().await;
+    soon(following).await.expect("no panic");
+    let told = told.lock().clone();
+    let [_, (false, first), (true, second), (false, _)] = told[..] else { panic!("{told:?}") };
+    assert_within(first, lapsed_ms..lapsed_ms + 500);
+    assert_within(second, held_ms..held_ms + 500);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     engine::{ACCESSES_PER_TURN, Engine, leave_turn},
-    lifecycle::Phase,
+    lifecycle::{Phase, State},
     proto::{ApplyStreamRequest, ApplyStreamResponse},
 };
 
@@ -28,7 +28,7 @@ struct Incoming {
     engine: Arc<Engine>,
     messages: Streaming<ApplyStreamRequest>,
     limits: Limits,
-    phase: Receiver<Phase>,
+    state: Receiver<State>,
     /// Room for operations that are made and not yet answered: as many as one message may have, so
     /// that only small messages are made ahead.
     room: Arc<Semaphore>,
@@ -48,9 +48,9 @@ pub(super) fn answers(
     engine: Arc<Engine>,
     messages: Streaming<ApplyStreamRequest>,
     limits: Limits,
-    phase: Receiver<Phase>,
+    state: Receiver<State>,
 ) -> impl Stream<Item = Result<ApplyStreamResponse, Status>> + Send {
-    let incoming = Incoming::new(Arc::clone(&engine), messages, limits, phase);
+    let incoming = Incoming::new(Arc::clone(&engine), messages, limits, state);
     let made = stream::unfold(Some(incoming), |incoming| async {
         let mut incoming = incoming?;
         match incoming.next().await {
@@ -84,16 +84,16 @@ impl Incoming {
         engine: Arc<Engine>,
         messages: Streaming<ApplyStreamRequest>,
         limits: Limits,
-        phase: Receiver<Phase>,
+        state: Receiver<State>,
     ) -> Self {
         let room = Arc::new(Semaphore::new(permits(usize::MAX, &limits) as usize));
-        Self { engine, messages, limits, phase, room, made: 0 }
+        Self { engine, messages, limits, state, room, made: 0 }
     }
 
     /// Makes the next message; `None` at the end.
     async fn next(&mut self) -> Result<Option<Made>, Status> {
         // A stream has no end of its own: it would hold up that of the server.
-        let draining = self.phase.wait_for(|phase| *phase >= Phase::Draining);
+        let draining = self.state.wait_for(|state| state.phase >= Phase::Draining);
         let message = tokio::select! {
             biased;
             _ = draining => return Err(drained().into()),

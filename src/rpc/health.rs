@@ -11,14 +11,14 @@ use tonic_health::pb::{
 };
 
 use super::{reason::Reason, status::Failure};
-use crate::lifecycle::{Lifecycle, Phase};
+use crate::lifecycle::{Lifecycle, Phase, State};
 
 /// The service under which health and reflection know this server.
 pub const SERVICE_NAME: &str = "readstates.v1.ReadStatesService";
 const LIVENESS: &str = "liveness";
 
-/// Health by the server's phase: `""` and the service serve while it is ready, `liveness` while the
-/// process works.
+/// Health by the server's state: `""` and the service serve while it is ready and not suspended,
+/// `liveness` while the process works.
 pub struct Health {
     lifecycle: Lifecycle,
 }
@@ -30,10 +30,10 @@ impl Health {
     }
 }
 
-fn status(service: &str, phase: Phase) -> ServingStatus {
+fn status(service: &str, state: State) -> ServingStatus {
     match service {
         LIVENESS => ServingStatus::Serving,
-        "" | SERVICE_NAME if phase == Phase::Ready => ServingStatus::Serving,
+        "" | SERVICE_NAME if state.serves() => ServingStatus::Serving,
         "" | SERVICE_NAME => ServingStatus::NotServing,
         _ => ServingStatus::ServiceUnknown,
     }
@@ -50,7 +50,7 @@ impl HealthService for Health {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         let service = &request.get_ref().service;
-        let status = status(service, self.lifecycle.phase());
+        let status = status(service, self.lifecycle.state());
         if status == ServingStatus::ServiceUnknown {
             let message = format!("no service {service:?} is known here");
             return Err(Failure::new(Reason::UnknownService, message).into());
@@ -65,25 +65,53 @@ impl HealthService for Health {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let service = request.into_inner().service;
-        let phases = self.lifecycle.subscribe();
-        let statuses = stream::unfold((phases, None), move |(mut phases, mut last)| {
+        let states = self.lifecycle.subscribe();
+        let statuses = stream::unfold((states, None), move |(mut states, mut last)| {
             let service = service.clone();
             async move {
                 loop {
-                    let phase = *phases.borrow_and_update();
-                    let status = status(&service, phase);
+                    let state = *states.borrow_and_update();
+                    let status = status(&service, state);
                     if last.replace(status) != Some(status) {
-                        return Some((Ok(answer(status)), (phases, last)));
+                        return Some((Ok(answer(status)), (states, last)));
                     }
                     // Once draining has been told there is nothing more to tell, and an open
                     // stream would hold up the shutdown.
-                    if phase >= Phase::Draining {
+                    if state.phase >= Phase::Draining {
                         return None;
                     }
-                    phases.changed().await.ok()?;
+                    states.changed().await.ok()?;
                 }
             }
         });
         Ok(Response::new(statuses.boxed()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(service: &str) -> Request<HealthCheckRequest> {
+        Request::new(HealthCheckRequest { service: service.to_owned() })
+    }
+
+    #[tokio::test]
+    async fn a_suspended_server_is_alive_and_does_not_serve() {
+        let lifecycle = Lifecycle::new();
+        let health = Health::new(lifecycle.clone());
+        lifecycle.advance(Phase::Ready);
+        let mut watch = health.watch(request("")).await.expect("a known name").into_inner();
+        for suspended in [false, true, false] {
+            lifecycle.suspend(suspended);
+            let expected =
+                if suspended { ServingStatus::NotServing } else { ServingStatus::Serving };
+            let told = watch.next().await.expect("it stays open").expect("no error");
+            assert_eq!(told.status(), expected);
+            for (name, expected) in [("", expected), (LIVENESS, ServingStatus::Serving)] {
+                let answer = health.check(request(name)).await.expect("a known name");
+                assert_eq!(answer.into_inner().status(), expected, "{name:?}");
+            }
+        }
     }
 }

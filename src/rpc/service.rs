@@ -312,9 +312,9 @@ impl ReadStatesService for Service {
         request: Request<Streaming<proto::ApplyStreamRequest>>,
     ) -> Answer<Self::ApplyStreamStream> {
         let messages = request.into_inner();
-        let phase = self.lifecycle.subscribe();
+        let state = self.lifecycle.subscribe();
         let engine = Arc::clone(&self.engine);
-        let answers = apply_stream::answers(engine, messages, self.limits, phase);
+        let answers = apply_stream::answers(engine, messages, self.limits, state);
         Ok(Response::new(Box::pin(answers)))
     }
 

@@ -9,24 +9,28 @@ use super::{
     reason::Reason,
     status::{Failure, refused},
 };
-use crate::{engine::Watch, lifecycle::Phase, proto};
+use crate::{
+    engine::Watch,
+    lifecycle::{Phase, State},
+    proto,
+};
 
 /// The events of `watch`. The first error is the end.
 pub(super) fn events(
     watch: Watch,
-    phase: Receiver<Phase>,
+    state: Receiver<State>,
 ) -> impl Stream<Item = Result<proto::WatchResponse, Status>> + Send {
-    stream::unfold(Some((watch, phase)), |watched| async {
-        let (mut watch, mut phase) = watched?;
+    stream::unfold(Some((watch, state)), |watched| async {
+        let (mut watch, mut state) = watched?;
         // Whoever watches would hold up the end of the server for as long as that may take.
-        let draining = async { drop(phase.wait_for(|phase| *phase >= Phase::Draining).await) };
+        let draining = async { drop(state.wait_for(|state| state.phase >= Phase::Draining).await) };
         let next = tokio::select! {
             biased;
             () = draining => None,
             next = watch.next() => Some(next),
         };
         Some(match next {
-            Some(Ok(event)) => (Ok(encode::event(&event)), Some((watch, phase))),
+            Some(Ok(event)) => (Ok(encode::event(&event)), Some((watch, state))),
             Some(Err(error)) => (Err(refused(error)), None),
             None => {
                 watch.drain();

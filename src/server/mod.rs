@@ -163,6 +163,10 @@ impl Server {
         grpc: TcpListener,
     ) -> Result<Self, StartError> {
         let metrics = Arc::clone(&front.metrics);
+        if let Some(lease) = opened.lease.clone() {
+            let lifecycle = front.lifecycle.clone();
+            tokio::spawn(lease.follow(move |held| lifecycle.suspend(!held)));
+        }
         let parts = start::parts(&config, clock, opened, found, metrics).await?;
         Ok(Self { config, front, parts, grpc })
     }

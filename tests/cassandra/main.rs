@@ -11,6 +11,9 @@ mod chat;
 mod contract;
 mod cql;
 mod deposed;
+#[path = "../blackbox/http.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
+mod http;
 mod java;
 mod keyspace;
 mod late;

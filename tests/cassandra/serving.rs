@@ -12,10 +12,15 @@ use readstates::{
     store::{Batch, Row, Store as _},
 };
 use tokio::{task::spawn_blocking, time::sleep};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+    health_client::HealthClient,
+};
 
 use crate::{
     chat::{chat, play, report},
+    http,
     keyspace::Keyspace,
     program::program,
     server::{Client, Server},
@@ -63,6 +68,15 @@ where
 async fn acknowledged(server: &Server, request: AckRequest) {
     let call = |mut client: Client| async move { client.ack(request).await };
     answered(call, server).await.expect("the owner answers");
+}
+
+/// What a watch of health tells next.
+async fn told(watch: &mut Streaming<HealthCheckResponse>) -> ServingStatus {
+    watch.message().await.expect("no error").expect("it stays open").status()
+}
+
+fn readiness(server: &Server) -> u16 {
+    http::get(server.admin(), "/readyz").status
 }
 
 /// The watermark of a user; 0 where there is no state.
@@ -263,6 +277,11 @@ async fn while_the_database_is_away_nothing_is_lost_and_no_restart_is_needed() {
     let server = Server::with(&strs(&flags));
     acknowledged(&server, ack(1, 1)).await;
     let mut client = server.client().await;
+    let mut health = HealthClient::new(server.channel().await);
+    let asked = HealthCheckRequest { service: String::new() };
+    let mut watch = health.watch(asked).await.expect("a watch").into_inner();
+    assert_eq!(told(&mut watch).await, ServingStatus::Serving);
+    assert_eq!(readiness(&server), 200);
     cluster.stop(0);
     let (mut acked, mut message) = (1, 1);
     // Goes on for as long as the lease is good, and is refused from then on.
@@ -275,7 +294,13 @@ async fn while_the_database_is_away_nothing_is_lost_and_no_restart_is_needed() {
     };
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
     assert!(refused.message().contains("lease"), "{refused}");
+    // Who sends it calls is told to look elsewhere, and told when it is back.
+    assert_eq!(told(&mut watch).await, ServingStatus::NotServing);
+    assert_eq!(readiness(&server), 503);
     cluster.cont(0);
+    assert_eq!(told(&mut watch).await, ServingStatus::Serving);
+    assert_eq!(readiness(&server), 200);
+    drop((watch, health));
     acknowledged(&server, ack(2, 7)).await;
     let held = watermark(&server, 1).await;
     assert!((acked..=message).contains(&held), "{held} of {acked} to {message}");
