@@ -1,9 +1,10 @@
 //! States that come from elsewhere, whole and with the versions that they had there: a load of a
-//! dump. The newer version wins, so that a load may be done again at will.
+//! dump, or what another owner of the keyspace had not flushed. Either may be done again at will.
 
 use super::{
     Cache,
     answer::{Leftovers, Refusal},
+    book::Book,
     shard::{Shard, Void},
     ticket::Ticket,
 };
@@ -12,10 +13,22 @@ use crate::{
     model::{Key, ReadState, Sequence, Version},
 };
 
+/// How a state that comes from elsewhere meets the one that is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// The newer of the two stays: it comes from a dump.
+    Replaces,
+    /// Nothing of either is lost: an owner of the keyspace acknowledged it, and was deposed before
+    /// it was flushed. See [`ReadState::merged_over`]. What comes of it gets a version above all
+    /// that were given out; but a tombstone keeps its own, which anything that another has done
+    /// since is to outlive.
+    Merges,
+}
+
 /// What became of a state that came from elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Imported {
-    /// It is the current one now. Else what was here is as new, or newer.
+    /// It is the current one now, or part of it. Else what was here has all of it, or is newer.
     pub taken: bool,
     /// As in [`Done`](super::Done), of what is current now.
     pub unflushed: Option<Sequence>,
@@ -25,10 +38,16 @@ pub struct Imported {
 pub type ImportOutcome = Result<Imported, Refusal>;
 
 impl Cache {
-    /// Makes `state` the current one of `key` where what is in memory is older; `None` where
-    /// nothing is: load it. There must be room for a record.
-    pub fn import(&self, key: &Key, state: &ReadState, now: &Now) -> Option<ImportOutcome> {
-        self.with(key.user, |shard, leftovers| shard.import(key, state, now, leftovers))
+    /// Lets `state` meet what is in memory of `key`; `None` where nothing is: load it. There must
+    /// be room for a record.
+    pub fn import(
+        &self,
+        key: &Key,
+        state: &ReadState,
+        arrival: Arrival,
+        now: &Now,
+    ) -> Option<ImportOutcome> {
+        self.with(key.user, |shard, leftovers| shard.import(key, state, arrival, now, leftovers))
     }
 
     /// As [`Self::import`], against what a load brought, in one critical section (I5).
@@ -40,11 +59,41 @@ impl Cache {
         ticket: Ticket,
         loaded: Option<ReadState>,
         state: &ReadState,
+        arrival: Arrival,
         now: &Now,
     ) -> Result<ImportOutcome, Void> {
         self.with(ticket.key().user, |shard, leftovers| {
-            shard.admit_import(ticket, loaded, state, now, leftovers)
+            shard.admit_import(ticket, loaded, (state, arrival), now, leftovers)
         })
+    }
+}
+
+impl Book {
+    /// What `state` makes of what is `here`; `None` where that stays as it is.
+    fn met(
+        &self,
+        here: Option<&ReadState>,
+        state: &ReadState,
+        arrival: Arrival,
+        now: &Now,
+    ) -> Result<Option<ReadState>, Refusal> {
+        let version = here.map_or(Version::ZERO, ReadState::version);
+        let is_newer = state.version() > version;
+        if arrival == Arrival::Replaces || !state.exists() || state.version() == version {
+            return Ok(is_newer.then(|| state.clone()));
+        }
+        let mut met = state.clone();
+        if let Some(here) = here.filter(|_| !is_newer) {
+            let mut here = here.clone();
+            here.set_holder_mark(false);
+            match here.merged_over(state) {
+                Ok(merged) if merged != here => met = merged,
+                _ => return Ok(None),
+            }
+        }
+        let next = now.next_version(self.last.max(state.version()), version);
+        met.set_version(next.ok_or(Refusal::ClockCeiling)?);
+        Ok(Some(met))
     }
 }
 
@@ -53,6 +102,7 @@ impl Shard {
         &mut self,
         key: &Key,
         state: &ReadState,
+        arrival: Arrival,
         now: &Now,
         leftovers: &mut Leftovers,
     ) -> Option<ImportOutcome> {
@@ -61,17 +111,18 @@ impl Shard {
             return Some(Ok(older));
         }
         let held = self.find(key)?;
-        if held.version() >= state.version() {
-            return Some(Ok(Imported { taken: false, unflushed: self.book.unflushed(key, held) }));
-        }
-        Some(self.make_current(key, state.clone(), now, leftovers))
+        Some(match self.book.met(Some(held), state, arrival, now) {
+            Ok(Some(current)) => self.make_current(key, current, now, leftovers),
+            Ok(None) => Ok(Imported { taken: false, unflushed: self.book.unflushed(key, held) }),
+            Err(why) => Err(why),
+        })
     }
 
     fn admit_import(
         &mut self,
         ticket: Ticket,
         loaded: Option<ReadState>,
-        state: &ReadState,
+        (state, arrival): (&ReadState, Arrival),
         now: &Now,
         leftovers: &mut Leftovers,
     ) -> Result<ImportOutcome, Void> {
@@ -84,12 +135,16 @@ impl Shard {
             return Ok(Ok(older));
         }
         let loaded = loaded.filter(|loaded| !self.book.is_hidden(&key, loaded.version()));
-        if let Some(loaded) = loaded.filter(|loaded| loaded.version() >= state.version()) {
-            self.book.last = self.book.last.max(loaded.version());
-            let unflushed = self.book.unflushed(&key, &loaded);
-            return Ok(Ok(Imported { taken: false, unflushed }));
-        }
-        Ok(self.make_current(&key, state.clone(), now, leftovers))
+        let loaded_version = loaded.as_ref().map_or(Version::ZERO, ReadState::version);
+        self.book.last = self.book.last.max(loaded_version);
+        Ok(match self.book.met(loaded.as_ref(), state, arrival, now) {
+            Ok(Some(current)) => self.make_current(&key, current, now, leftovers),
+            Ok(None) => {
+                let unflushed = loaded.and_then(|loaded| self.book.unflushed(&key, &loaded));
+                Ok(Imported { taken: false, unflushed })
+            }
+            Err(why) => Err(why),
+        })
     }
 
     /// What a deletion of the user that the store has not confirmed leaves of it: nothing.

@@ -25,7 +25,7 @@ mod write_back;
 pub use answer::{Access, CacheCounts, Done, Outcome, Overlay, Previous, Refusal, UserDeletion};
 pub use batch::{Attempt, Turn};
 pub use held::Held;
-pub use import::{ImportOutcome, Imported};
+pub use import::{Arrival, ImportOutcome, Imported};
 pub use log::{Log, NoLog};
 pub use recovery::Full;
 pub use shard::Void;
@@ -196,8 +196,31 @@ impl Cache {
     /// # Errors
     /// As for an update of a key that is not dirty.
     pub fn delete_user(&self, user: UserId, now: &Now) -> Result<(Version, Sequence), Refusal> {
+        self.delete(user, None, now)
+    }
+
+    /// As [`Self::delete_user`], for what another owner of the keyspace has deleted and not
+    /// brought to the store: up to that `version`, which may be older than what is here.
+    ///
+    /// # Errors
+    /// As [`Self::delete_user`].
+    pub fn delete_user_upto(
+        &self,
+        user: UserId,
+        version: Version,
+        now: &Now,
+    ) -> Result<(Version, Sequence), Refusal> {
+        self.delete(user, Some(version), now)
+    }
+
+    fn delete(
+        &self,
+        user: UserId,
+        upto: Option<Version>,
+        now: &Now,
+    ) -> Result<(Version, Sequence), Refusal> {
         let (version, record) =
-            self.with(user, |shard, leftovers| shard.delete_user(user, now, leftovers))?;
+            self.with(user, |shard, leftovers| shard.delete_user(user, upto, now, leftovers))?;
         self.purge_deleted(UserDeletion { user, version });
         Ok((version, record))
     }

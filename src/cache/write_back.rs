@@ -90,27 +90,36 @@ impl Shard {
         Overlay { rows, resume_after, version: self.book.last, deleted_at, unflushed }
     }
 
-    /// Does away with everything the user has up to now. What is in memory is hidden at once and
-    /// purged by and by; what a load under way brings is void (I5).
+    /// Does away with everything the user has `upto` a version, or up to now. What is in memory is
+    /// hidden at once and purged by and by; what a load under way brings is void (I5).
     pub fn delete_user(
         &mut self,
         user: UserId,
+        upto: Option<Version>,
         now: &Now,
         leftovers: &mut Leftovers,
     ) -> Result<(Version, Sequence), Refusal> {
-        let version =
-            now.next_version(self.book.last, Version::ZERO).ok_or(Refusal::ClockCeiling)?;
+        let pending = self.book.deletions.get(&user);
+        if let Some(pending) =
+            pending.filter(|pending| upto.is_some_and(|it| it <= pending.version))
+        {
+            return Ok((pending.version, pending.record));
+        }
+        let last = self.book.last.max(upto.unwrap_or_default());
+        // Above all that was told to those who watch the user, whatever it does away with.
+        let last = now.next_version(last, Version::ZERO).ok_or(Refusal::ClockCeiling)?;
+        let version = upto.unwrap_or(last);
         // A deletion takes a dirty place: it too waits in memory for the store.
         if !self.book.deletions.contains_key(&user) && !self.book.places.try_take() {
             let why = self.book.places.refusal();
             self.book.dirty_refused += u64::from(why == Refusal::DirtyLimit);
             return Err(why);
         }
-        self.book.last = version;
+        self.book.last = last;
         let record = self.book.log.append_deletion(user, version);
         self.book.hide(user, version, record);
         let cause = Cause::Resync;
-        let change = || Change { user, state: None, cause, version, record };
+        let change = || Change { user, state: None, cause, version: last, record };
         if !sabotage::is(Fault::WatchKeepsUser) {
             self.book.watchers.tell(user, leftovers, change);
         }
@@ -207,7 +216,7 @@ mod tests {
     }
 
     fn delete_user(shard: &mut Shard, user: UserId) -> Result<(Version, Sequence), Refusal> {
-        shard.delete_user(user, &NOW, &mut Leftovers::default())
+        shard.delete_user(user, None, &NOW, &mut Leftovers::default())
     }
 
     fn purge(shard: &mut Shard, deletion: UserDeletion, after: Option<Key>) -> Option<Key> {

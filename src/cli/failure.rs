@@ -11,7 +11,10 @@ use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use super::{output::complain, replay::InputError};
-use crate::{journal::JournalError, store::StoreError};
+use crate::{
+    journal::{JournalError, OfferError},
+    store::StoreError,
+};
 
 /// How the program exits. The numbers follow sysexits.h where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,9 @@ pub enum Failure {
     /// A cluster refused, or could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A journal could not be offered.
+    #[error(transparent)]
+    Offer(OfferError),
     /// The answer could not be written.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -68,6 +74,16 @@ pub enum Failure {
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         Self::Call(Box::new(status))
+    }
+}
+
+impl From<OfferError> for Failure {
+    fn from(error: OfferError) -> Self {
+        match error {
+            OfferError::Journal(error) => Self::Journal(error),
+            OfferError::Store(error) => Self::Store(error),
+            other => Self::Offer(other),
+        }
     }
 }
 
@@ -84,6 +100,7 @@ impl Failure {
             | Self::Input(_)
             | Self::Journal(_)
             | Self::Store(_)
+            | Self::Offer(_)
             | Self::Output(_) => Exit::Failed,
         }
     }

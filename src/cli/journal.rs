@@ -1,6 +1,8 @@
-//! `journal`: looks at the files of a crash journal, or repairs them, while the server is down.
+//! `journal`: looks at the files of a crash journal, repairs them, or hands over what is in them,
+//! while the server is down.
 
 mod json;
+mod offer;
 mod text;
 
 use std::{
@@ -15,6 +17,8 @@ use super::{
     failure::Failure,
     output::{complain, say, say_json},
 };
+use offer::OfferArgs;
+
 use crate::journal::{Disk, FolderDisk, Inspection, JournalError, JournalOptions, Repair};
 
 /// What can be done with the files of a journal.
@@ -24,6 +28,8 @@ pub enum JournalCommand {
     Inspect(InspectArgs),
     /// Keep what still checks of a damaged journal; the damaged files are set aside
     Repair(RepairArgs),
+    /// Give what a service had not flushed to who owns the keyspace now, and remove the journal
+    Offer(OfferArgs),
 }
 
 /// Flags of `journal inspect`.
@@ -65,10 +71,11 @@ impl Place {
 }
 
 /// Does it.
-pub fn journal(command: JournalCommand) -> Result<Exit, Failure> {
+pub async fn journal(command: JournalCommand) -> Result<Exit, Failure> {
     match command {
         JournalCommand::Inspect(args) => inspect(&args),
         JournalCommand::Repair(args) => repair(&args),
+        JournalCommand::Offer(args) => offer::offer(args).await,
     }
 }
 

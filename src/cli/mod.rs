@@ -4,6 +4,7 @@
 //! there is one.
 
 mod bench;
+mod cluster;
 mod completions;
 mod dump;
 mod dump_file;
@@ -74,7 +75,7 @@ pub enum ClientCommand {
     Load(LoadArgs),
     /// Check a server: its cache against its store, or its states against a dump
     Verify(VerifyArgs),
-    /// Look at the files of the crash journal, or repair them
+    /// Look at the files of the crash journal, repair them, or hand over what is in them
     #[command(subcommand)]
     Journal(JournalCommand),
     /// The tables of a Cassandra or ScyllaDB cluster: print them, or make them
@@ -120,7 +121,7 @@ async fn dispatch(command: ClientCommand, root: Command) -> Result<Exit, Failure
         ClientCommand::Dump(args) => dump::dump(args).await,
         ClientCommand::Load(args) => load::load(args).await,
         ClientCommand::Verify(args) => verify::verify(args).await,
-        ClientCommand::Journal(command) => journal::journal(command),
+        ClientCommand::Journal(command) => journal::journal(command).await,
         ClientCommand::Schema(command) => schema::schema(command).await,
         ClientCommand::Completions(args) => completions::completions(args, root),
     }

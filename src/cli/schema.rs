@@ -1,16 +1,14 @@
 //! `schema`: the tables that a cluster needs before a server can use it.
 
-use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, error::ErrorKind};
+use clap::{Args, Subcommand};
 
 use super::{
     Exit,
+    cluster::ClusterSettings,
     failure::Failure,
     output::{complain, say},
 };
-use crate::{
-    config::{Config, args_of},
-    store::{CassandraOptions, Cluster, Replication, schema as statements},
-};
+use crate::store::{CassandraOptions, Cluster, Replication, schema as statements};
 
 /// What can be done with the tables of a cluster.
 #[derive(Clone, Debug, Subcommand)]
@@ -32,33 +30,6 @@ pub struct SchemaArgs {
     cluster: ClusterSettings,
 }
 
-/// The settings of the server that are about the cluster, from the same places.
-#[derive(Clone, Debug)]
-struct ClusterSettings(Box<Config>);
-
-impl Args for ClusterSettings {
-    fn augment_args(command: Command) -> Command {
-        command.args(args_of(|key| key.starts_with("cassandra-")))
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for ClusterSettings {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let config = Config::from_process(matches);
-        let refused = |errors| clap::Error::raw(ErrorKind::ValueValidation, format!("{errors}\n"));
-        config.map(|config| Self(Box::new(config))).map_err(refused)
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
 pub(super) async fn schema(command: SchemaCommand) -> Result<Exit, Failure> {
     match command {
         SchemaCommand::Print(args) => print(&args),
@@ -68,14 +39,14 @@ pub(super) async fn schema(command: SchemaCommand) -> Result<Exit, Failure> {
 
 fn print(SchemaArgs { replication_factor, cluster }: &SchemaArgs) -> Result<Exit, Failure> {
     let replication = Replication { factor: *replication_factor };
-    for statement in statements(&cluster.0.cassandra_keyspace, &replication) {
+    for statement in statements(&cluster.config().cassandra_keyspace, &replication) {
         say(&format!("{statement};\n"))?;
     }
     Ok(Exit::Done)
 }
 
 async fn apply(SchemaArgs { replication_factor, cluster }: SchemaArgs) -> Result<Exit, Failure> {
-    let options = CassandraOptions::of(&cluster.0);
+    let options = CassandraOptions::of(cluster.config());
     let (points, keyspace) = (options.contact_points.join(", "), &options.keyspace);
     complain(&format!("making what is missing in the keyspace {keyspace}, by way of {points}"));
     Cluster::apply_schema(&options, Replication { factor: replication_factor }).await?;

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     cache::Refusal,
+    metrics::StoreOperation,
     model::{Sequence, UserId, Version},
 };
 
@@ -23,7 +24,30 @@ impl Engine {
         // A deletion takes away what is older than itself: were a row newer, it would stay.
         self.lift_ceiling(newest).await?;
         self.cache.seen(user, newest);
-        let record = self.begin_deletion(user).await?;
+        let record = self.begin_deletion(user, None).await?;
+        self.conclude_deletion(user, record).await?;
+        Ok(deleted)
+    }
+
+    /// Removes what the user had up to `version`, where that was not done before: another owner of
+    /// the keyspace has acknowledged it and was deposed before it was flushed. What has changed
+    /// since stays. Returns as [`Self::delete_user`] does.
+    ///
+    /// # Errors
+    /// As [`Self::delete_user`]; the same call again does the rest.
+    pub async fn delete_user_upto(&self, user: UserId, version: Version) -> Result<(), Error> {
+        let mark = self.ask(StoreOperation::LoadUser, self.store.load_user(user, None, 0)).await?;
+        if mark.deleted_at >= Some(version) {
+            return Ok(());
+        }
+        self.lift_ceiling(version).await?;
+        let record = self.begin_deletion(user, Some(version)).await?;
+        self.conclude_deletion(user, record).await?;
+        // It is older than what deltas reach back to.
+        self.conclude_import(None).await
+    }
+
+    async fn conclude_deletion(&self, user: UserId, record: Sequence) -> Result<(), Error> {
         if let Durability::Journal(journal) = &self.settings.durability {
             journal.reached(record).await?;
         }
@@ -32,7 +56,7 @@ impl Engine {
         if self.cache.is_deletion_pending(user) && !self.settings.durability.is_journal() {
             flushed?;
         }
-        Ok(deleted)
+        Ok(())
     }
 
     /// The states, and the newest version of theirs, tombstones included.
@@ -48,7 +72,7 @@ impl Engine {
         Ok((count, newest))
     }
 
-    async fn begin_deletion(&self, user: UserId) -> Result<Sequence, Error> {
+    async fn begin_deletion(&self, user: UserId, upto: Option<Version>) -> Result<Sequence, Error> {
         let deadline = Instant::now() + DIRTY_WAIT_MAX;
         loop {
             let room = match self.settings.durability.room(1).await {
@@ -58,7 +82,12 @@ impl Engine {
                     continue;
                 }
             };
-            let refusal = match self.cache.delete_user(user, &self.clock.now()) {
+            let now = self.clock.now();
+            let begun = match upto {
+                Some(version) => self.cache.delete_user_upto(user, version, &now),
+                None => self.cache.delete_user(user, &now),
+            };
+            let refusal = match begun {
                 Ok((_, record)) => return Ok(record),
                 Err(refusal) => refusal,
             };

@@ -1,5 +1,6 @@
-//! `Load`: states from a dump become those of this server where they are newer. It goes the way of
-//! every change: a dirty place, the journal, the cache, and from there to the store.
+//! States from elsewhere become those of this server: a dump's where they are newer (`Load`), those
+//! that a deposed owner had not flushed by merging. They go the way of every change: a dirty place,
+//! the journal, the cache, and from there to the store.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,7 +18,7 @@ use super::{
     load::{LOAD_DEADLINE, late},
 };
 use crate::{
-    cache::{ImportOutcome, Imported, KEYS_PER_HOLD_MAX, Refusal, Ticket},
+    cache::{Arrival, ImportOutcome, Imported, KEYS_PER_HOLD_MAX, Refusal, Ticket},
     metrics::StoreOperation,
     model::{Key, ReadState, Sequence, UserId, Version},
     store::{Pending, StoreError},
@@ -37,9 +38,10 @@ const IMPORT_ATTEMPTS_MAX: usize = 64;
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportCount {
-    /// States that are the current ones now.
+    /// States that are the current ones now, or part of them.
     pub taken: u32,
-    /// States older than, or as old as, what was here, or than the deletion of their user.
+    /// States older than, or as old as, what was here, or than the deletion of their user; of what
+    /// is merged, those that have nothing new.
     pub older: u32,
 }
 
@@ -51,9 +53,9 @@ struct Looked {
 }
 
 impl Engine {
-    /// Takes those of `states` that are newer than what is here. Returns once all of them are
-    /// durable, and no delta reaches back behind it. After an error some may have been taken;
-    /// the same call again does the rest.
+    /// Takes those of `states` that are newer than what is here, or merges them with it. Returns
+    /// once all of that is durable, and no delta reaches back behind it. After an error some may
+    /// have been taken; the same call again does the rest.
     ///
     /// # Errors
     /// [`Error::AheadOfClock`] or [`Error::TooManyImports`] with nothing taken, or that it could
@@ -61,6 +63,7 @@ impl Engine {
     pub async fn import(
         self: &Arc<Self>,
         states: Vec<(Key, ReadState)>,
+        arrival: Arrival,
     ) -> Result<ImportCount, Error> {
         if states.is_empty() {
             // What was not taken is nothing that a delta could miss.
@@ -75,22 +78,28 @@ impl Engine {
         // has its turn for as long as it takes, not for as long as somebody waits for it.
         let engine = Arc::clone(self);
         let importing = tokio::spawn(async move {
-            let imported = engine.import_all(states).await;
+            let imported = engine.import_all(states, arrival).await;
             drop(turn);
             imported
         });
         importing.await.unwrap_or(Err(Error::Draining))
     }
 
-    async fn import_all(&self, states: Vec<(Key, ReadState)>) -> Result<ImportCount, Error> {
-        self.check_ahead(&states)?;
+    async fn import_all(
+        &self,
+        states: Vec<(Key, ReadState)>,
+        arrival: Arrival,
+    ) -> Result<ImportCount, Error> {
+        if arrival == Arrival::Replaces {
+            self.check_ahead(&states)?;
+        }
         let newest = states.iter().map(|(_, state)| state.version()).max().unwrap_or_default();
         self.lift_ceiling(newest).await?;
         let mut count = ImportCount::default();
         let mut record = None;
         let per_hold = KEYS_PER_HOLD_MAX.min(self.settings.durability.records_max());
         for states in states.chunks(per_hold) {
-            for imported in self.import_some(states).await? {
+            for imported in self.import_some(states, arrival).await? {
                 record = record.max(imported.unflushed);
                 count.taken += u32::from(imported.taken);
                 count.older += u32::from(!imported.taken);
@@ -103,7 +112,7 @@ impl Engine {
         Ok(count)
     }
 
-    async fn conclude_import(&self, record: Option<Sequence>) -> Result<(), Error> {
+    pub(super) async fn conclude_import(&self, record: Option<Sequence>) -> Result<(), Error> {
         if let Some(record) = record {
             self.secured(record).await?;
         }
@@ -143,13 +152,17 @@ impl Engine {
     }
 
     /// At most as many as fit in one reservation and one run of the lock.
-    async fn import_some(&self, states: &[(Key, ReadState)]) -> Result<Vec<Imported>, Error> {
+    async fn import_some(
+        &self,
+        states: &[(Key, ReadState)],
+        arrival: Arrival,
+    ) -> Result<Vec<Imported>, Error> {
         let mut imported = Vec::with_capacity(states.len());
         let mut left: Vec<&(Key, ReadState)> = states.iter().collect();
         let mut attempts = 0;
         while !left.is_empty() {
             let before = left.len();
-            let refusal = self.import_once(&mut left, &mut imported).await?;
+            let refusal = self.import_once(&mut left, &mut imported, arrival).await?;
             if let Some(refusal) = refusal {
                 let freed = || self.place_freed(Instant::now() + DIRTY_WAIT_MAX);
                 if refusal != Refusal::DirtyLimit || !freed().await {
@@ -170,6 +183,7 @@ impl Engine {
         &self,
         left: &mut Vec<&(Key, ReadState)>,
         imported: &mut Vec<Imported>,
+        arrival: Arrival,
     ) -> Result<Option<Refusal>, Error> {
         let mut looked = self.look(left).await?;
         let room = match self.settings.durability.room(left.len()).await {
@@ -183,8 +197,8 @@ impl Engine {
         let mut refusal = None;
         left.retain(|(key, state)| {
             let outcome = match looked.remove(key) {
-                Some(looked) => self.admit(looked, state, &now),
-                None => self.cache.import(key, state, &now),
+                Some(looked) => self.admit(looked, state, arrival, &now),
+                None => self.cache.import(key, state, arrival, &now),
             };
             match outcome {
                 Some(Ok(done)) => imported.push(done),
@@ -206,13 +220,14 @@ impl Engine {
         &self,
         looked: Looked,
         state: &ReadState,
+        arrival: Arrival,
         now: &crate::clock::Now,
     ) -> Option<ImportOutcome> {
         if looked.deleted_at.is_some_and(|deleted_at| state.version() <= deleted_at) {
             self.cache.abandon_load(looked.ticket);
             return Some(Ok(Imported { taken: false, unflushed: None }));
         }
-        self.cache.admit_import(looked.ticket, looked.stored, state, now).ok()
+        self.cache.admit_import(looked.ticket, looked.stored, state, arrival, now).ok()
     }
 
     /// Asks the store about the keys that are not in memory. The tickets come first: a deletion of

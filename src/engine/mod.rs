@@ -21,7 +21,7 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-pub use crate::cache::{Access, Done};
+pub use crate::cache::{Access, Arrival, Done};
 pub use dump::{DUMP_STEP_ROWS, Stored};
 pub use durability::Durability;
 pub use error::Error;

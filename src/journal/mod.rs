@@ -43,6 +43,8 @@ mod lane;
 mod limits;
 mod link;
 mod manifest;
+mod offer;
+mod offering;
 mod options;
 mod record;
 mod recovery;
@@ -70,6 +72,8 @@ pub use inspect::{Ending, Inspection, SegmentSummary, Torn};
 pub use limits::SEGMENT_BYTES_MIN;
 pub use link::Link;
 pub use manifest::Manifest;
+pub use offer::{OFFER_CHUNK_BYTES, OfferChunk, UnreadableChunk};
+pub use offering::{OfferCount, OfferError, Offering};
 pub use options::JournalOptions;
 pub use record::{
     RECORD_BYTES_MAX, Record, put_ceiling, put_deletion, put_next, put_seal, put_state,

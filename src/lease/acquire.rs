@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Duration, sleep};
+use tokio::{
+    sync::watch,
+    time::{Duration, sleep},
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -20,12 +23,24 @@ use super::{
 };
 
 /// Who wants the lease, and how much.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Acquire {
-    /// What it calls itself, for people: host and port, say. Two of one name are still two.
-    pub owner: String,
-    /// Waits for as long as somebody has it, in place of being refused.
-    pub standby: bool,
+    owner: String,
+    standby: bool,
+    rival: watch::Sender<bool>,
+}
+
+impl Acquire {
+    /// For who calls itself `owner`, for people: host and port, say; two of one name are still two.
+    /// A `standby` waits for as long as somebody has it, in place of being refused.
+    pub fn new(owner: impl Into<String>, standby: bool) -> Self {
+        Self { owner: owner.into(), standby, rival: watch::Sender::new(false) }
+    }
+
+    /// Whether another was seen to have it, and to be alive.
+    pub fn rival(&self) -> watch::Receiver<bool> {
+        self.rival.subscribe()
+    }
 }
 
 impl Lease {
@@ -145,8 +160,11 @@ impl Contender {
                 epoch: row.epoch,
                 fresh_ms: now_ms.saturating_sub(last_asked_ms),
             }),
-            _ => {
+            before => {
                 self.tell(&row);
+                if before.is_some() {
+                    self.wish.rival.send_replace(true);
+                }
                 self.watched = Some(Watched { row, since_ms: now_ms, asked_ms });
                 Ok(Next::Wait(POLL_EVERY))
             }

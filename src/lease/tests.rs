@@ -62,7 +62,7 @@ impl Service {
     async fn take(&self, standby: bool) -> Result<Lease, AcquireError> {
         let (cluster, rate) = (self.cluster.clone(), self.rate);
         let clock = BootClock::manual(move || 77 + (cluster.now_ms() as f64 * rate) as u64);
-        let wish = Acquire { owner: self.name.to_owned(), standby };
+        let wish = Acquire::new(self.name, standby);
         let table = Arc::new(self.line.clone());
         soon(Lease::acquire(table, clock, self.metrics.clone(), wish)).await
     }

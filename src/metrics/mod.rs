@@ -10,6 +10,7 @@ mod family;
 mod flush;
 mod journal;
 mod lease;
+mod offer;
 mod rejections;
 mod rpc;
 mod snapshot;
@@ -25,6 +26,7 @@ pub use connections::ConnectionMetrics;
 pub use flush::FlushMetrics;
 pub use journal::{JournalMetrics, JournalSnapshot};
 pub use lease::{LeaseMetrics, LeaseSnapshot, Renewal};
+pub use offer::OfferMetrics;
 pub use rejections::RejectionMetrics;
 pub use rpc::{CallType, RpcMetrics, RpcTable};
 pub use store::{OperationMetrics, StoreMetrics, StoreOperation};
@@ -62,6 +64,8 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     /// What the lease on a shared keyspace counts itself.
     pub lease: LeaseMetrics,
+    /// What deposed owners of a shared keyspace had not flushed.
+    pub offers: OfferMetrics,
     /// Operations of the store.
     pub store: StoreMetrics,
     /// Watches.
@@ -105,6 +109,7 @@ impl Metrics {
             flush: FlushMetrics::new(&registry)?,
             journal: JournalMetrics::new(&registry)?,
             lease: LeaseMetrics::new(&registry)?,
+            offers: OfferMetrics::new(&registry)?,
             store: StoreMetrics::new(&registry)?,
             watch: WatchMetrics::new(&registry)?,
             cache,

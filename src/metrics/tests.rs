@@ -7,7 +7,7 @@ use std::{
 use super::*;
 
 /// Every metric of the server, as dashboards and alerts know it.
-const NAMES: [&str; 64] = [
+const NAMES: [&str; 66] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "grpc_server_started_total",
@@ -62,6 +62,8 @@ const NAMES: [&str; 64] = [
     "readstates_lease_renewals_total",
     "readstates_lease_unknown_total",
     "readstates_loads_in_flight",
+    "readstates_offer_failures_total",
+    "readstates_offer_records_total",
     "readstates_oldest_dirty_age_seconds",
     "readstates_requests_rejected_total",
     "readstates_store_errors_total",

@@ -170,6 +170,12 @@ impl Key {
         Self { user, kind: Kind::Channel, channel: ChannelId(1) }
     }
 
+    /// In which of `parts` of all keys it is. Neighbours are far apart.
+    pub const fn part_of(&self, parts: u64) -> u64 {
+        let mixed = self.user.as_u64().rotate_left(32) ^ self.channel.as_u64();
+        (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % parts
+    }
+
     /// Where the keys of a user end.
     pub const fn highest_of(user: UserId) -> Self {
         const HIGHEST: ChannelId = ChannelId::new(u64::MAX).expect("the highest is not 0");

@@ -13,7 +13,7 @@ use super::{
     status::{Failure, refused},
 };
 use crate::{
-    engine::{Engine, Stored, Verify},
+    engine::{Arrival, Engine, Stored, Verify},
     lifecycle::Lifecycle,
     model::{Key, Version},
     proto::{self, maintenance_service_server::MaintenanceService},
@@ -120,7 +120,7 @@ impl MaintenanceService for Maintenance {
         let states = request.into_inner().states;
         check_items("states", states.len(), self.limits.items)?;
         let states = record::decode_all(states)?;
-        let count = self.engine.import(states).await.map_err(refused)?;
+        let count = self.engine.import(states, Arrival::Replaces).await.map_err(refused)?;
         Ok(Response::new(proto::LoadResponse { taken: count.taken, older: count.older }))
     }
 

@@ -120,7 +120,7 @@ mod tests {
             let now_ms = Arc::new(AtomicU64::new(1));
             let time = Arc::clone(&now_ms);
             let clock = BootClock::manual(move || time.load(Ordering::Relaxed));
-            let wish = Acquire { owner: "one:7000".to_owned(), standby: false };
+            let wish = Acquire::new("one:7000", false);
             let table = Arc::new(OneRow::default());
             let lease = Lease::acquire(table, clock, metrics.lease.clone(), wish).await;
             let lease = lease.expect("nobody has it");
@@ -131,7 +131,9 @@ mod tests {
         /// What lets the lease lapse.
         fn lapse(&self) -> impl Fn() + Clone + Send + 'static {
             let now_ms = Arc::clone(&self.now_ms);
-            move || drop(now_ms.fetch_add(HELD_FOR.as_millis() as u64, Ordering::Relaxed))
+            move || {
+                now_ms.fetch_add(HELD_FOR.as_millis() as u64, Ordering::Relaxed);
+            }
         }
 
         async fn call(

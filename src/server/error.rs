@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use crate::{
     flush::JournaledError,
-    journal::JournalError,
+    journal::{JournalError, OfferError},
     lease::{AcquireError, NotOwner},
     store::StoreError,
 };
@@ -38,6 +38,9 @@ pub enum StartError {
     /// The journal cannot be used, or failed while the server ran.
     #[error("{0}")]
     Journal(#[from] JournalError),
+    /// What the journal has could not be offered to who serves.
+    #[error("{0}")]
+    Offer(#[from] OfferError),
     /// The store did not take what the journal brought back.
     #[error(
         "the store did not take what the journal holds; see the warnings above. Nothing is lost: \

@@ -3,8 +3,8 @@
 //! ```text
 //! bind ports -> take and read the journal -> open store -> begin journal -> cache -> replay
 //!            -> raise clock -> flusher -> engine -> serve -> Ready
-//!               a shared store is opened under its lease; a standby waits there, and binds its
-//!               gRPC port only then
+//!               a shared store is opened under its lease; a standby waits there, offers what its
+//!               journal has to who serves, and binds its gRPC port only then
 //! signal -> Draining -> calls end, or drain-timeout -> flush, or flush-timeout -> persist
 //!        -> seal journal -> close store -> release lease -> Stopped
 //! journal fails -> waiting calls are told -> Stopped, nothing flushed; the next start recovers
@@ -15,6 +15,7 @@ mod dealer;
 mod error;
 mod grpc;
 mod journaling;
+mod merging;
 mod past;
 mod serve_thread;
 mod serving;
@@ -40,6 +41,7 @@ use crate::{
     metrics::Metrics,
     store::Store,
 };
+use merging::Merging;
 use serving::Serving;
 
 /// A server whose ports are bound and whose parts run, but which does not answer calls yet.
@@ -116,9 +118,8 @@ impl Server {
         let front = Front::start(&config).await?;
         let early = if config.standby { None } else { Some(start::listen_grpc(&config).await?) };
         let found = journaling::find(&config).await?;
-        let is_journaled = found.as_ref().is_some_and(|recovery| !recovery.is_new());
-        let opened = tokio::select! {
-            opened = start::open_store(&config, is_journaled, &front.metrics) => opened?,
+        let (opened, found) = tokio::select! {
+            opened = start::open_store(&config, found, &front.metrics) => opened?,
             () = asked, if config.store == StoreKind::Cassandra => {
                 return Err(StartError::Interrupted);
             }
@@ -206,6 +207,11 @@ impl Server {
         let mut serving =
             Serving::start(&self.config, self.grpc, &port, journal, connections, drained)?;
         front.lifecycle.advance(Phase::Ready);
+        if let Some(table) = self.parts.offers.clone() {
+            let (engine, metrics) = (Arc::clone(&self.parts.engine), &self.parts.metrics);
+            let merging = Merging::new(table, engine, metrics.offers.clone());
+            tokio::spawn(merging.keep(front.lifecycle.clone()));
+        }
         info!("listening grpc={address} admin={}", front.admin_address);
         info!("try: grpcurl -plaintext {address} list");
         let stopping = shutdown::Stopping {

@@ -13,7 +13,7 @@ use crate::{
     flush::{Flusher, Newer, PassEnd, Scope},
     journal::{Heal, Journal, Record, Recovery, WriterThread},
     metrics::Metrics,
-    model::{Key, Sequence, Version},
+    model::{Sequence, Version},
     store::{CommitNumber, Store},
 };
 
@@ -172,7 +172,7 @@ impl Replay {
         let mut records = 0;
         for part in 0..parts {
             let replayed = recovery.replay(&mut |sequence, record| match &record {
-                Record::State { key, .. } if part_of(key, parts) != part => Ok(()),
+                Record::State { key, .. } if key.part_of(parts) != part => Ok(()),
                 _ => self.take(sequence, &record),
             })?;
             records = replayed.records;
@@ -256,10 +256,4 @@ impl Replay {
             _ => Ok(()),
         }
     }
-}
-
-/// Which of `parts` the key is in. Neighbours are far apart.
-fn part_of(key: &Key, parts: u64) -> u64 {
-    let mixed = key.user.as_u64().rotate_left(32) ^ key.channel.as_u64();
-    (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % parts
 }

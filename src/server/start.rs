@@ -21,7 +21,7 @@ use crate::{
     lease::Lease,
     metrics::{CacheSnapshot, Metrics},
     model::Version,
-    store::{CassandraOptions, EmbeddedOptions, EmbeddedStore, MemoryStore, Store},
+    store::{CassandraOptions, EmbeddedOptions, EmbeddedStore, MemoryStore, OfferTable, Store},
 };
 
 /// Milliseconds after which the store persists what it confirmed: each time it writes a file.
@@ -42,6 +42,8 @@ pub(super) struct Parts {
     pub engine: Arc<Engine>,
     /// Who may write, where others could.
     pub lease: Option<Lease>,
+    /// What others offer, where they could have written.
+    pub offers: Option<Arc<dyn OfferTable>>,
 }
 
 pub(super) async fn listen_grpc(config: &Config) -> Result<TcpListener, StartError> {
@@ -62,32 +64,34 @@ pub(super) struct Opened {
     pub store: Arc<dyn Store>,
     /// For as long as this holds, where others could write as well.
     pub lease: Option<Lease>,
+    /// What others offer that have written to it.
+    pub offers: Option<Arc<dyn OfferTable>>,
 }
 
 impl Opened {
     /// A store that nobody else can reach.
     pub fn alone(store: Arc<dyn Store>) -> Self {
-        Self { store, lease: None }
+        Self { store, lease: None, offers: None }
     }
 }
 
-/// Opens the store. Where it `is_journaled` until now, its own log is not the only witness of what
-/// it confirmed.
+/// Opens the store. The journal that was found comes back, unless another service got it all.
 pub(super) async fn open_store(
     config: &Config,
-    is_journaled: bool,
+    found: Option<Recovery>,
     metrics: &Metrics,
-) -> Result<Opened, StartError> {
+) -> Result<(Opened, Option<Recovery>), StartError> {
     match config.store {
-        StoreKind::Cassandra => shared::open(config, metrics).await,
-        StoreKind::Memory => Ok(Opened::alone(Arc::new(MemoryStore::default()))),
+        StoreKind::Cassandra => shared::open(config, found, metrics).await,
+        StoreKind::Memory => Ok((Opened::alone(Arc::new(MemoryStore::default())), found)),
         StoreKind::Embedded => {
             let mut options = EmbeddedOptions::new(&config.data_dir);
             options.cache_bytes = config.store_cache_memory;
-            options.log_is_only_witness = !is_journaled;
+            // Where there is a journal, it is another witness of what the store confirmed.
+            options.log_is_only_witness = found.as_ref().is_none_or(Recovery::is_new);
             let opened = spawn_blocking(move || EmbeddedStore::open(&options)).await;
             let opened = opened.map_err(|error| StartError::Assembly(error.to_string()))?;
-            Ok(Opened::alone(Arc::new(opened?)))
+            Ok((Opened::alone(Arc::new(opened?)), found))
         }
     }
 }
@@ -95,7 +99,7 @@ pub(super) async fn open_store(
 pub(super) async fn parts(
     config: &Config,
     clock: Clock,
-    Opened { store, lease }: Opened,
+    Opened { store, lease, offers }: Opened,
     found: Option<Recovery>,
     metrics: Arc<Metrics>,
 ) -> Result<Parts, StartError> {
@@ -135,7 +139,7 @@ pub(super) async fn parts(
         Arc::clone(&metrics),
         engine_settings(config, journal.as_ref()),
     ));
-    Ok(Parts { journal, metrics, store, cache, flusher, engine, lease })
+    Ok(Parts { journal, metrics, store, cache, flusher, engine, lease, offers })
 }
 
 fn sizing(config: &Config) -> Sizing {

@@ -5,6 +5,7 @@
 //! tombstones   ((hour), version, ...)          what expires, oldest first
 //! meta         one row                         which store this is, how much was written to it
 //! lease        one row                         who may write (lightweight transactions only)
+//! offers       one partition                   what deposed owners had not flushed, in chunks
 //! ```
 //!
 //! Every write carries the version of what it writes as its timestamp. So writes may be repeated
@@ -16,6 +17,7 @@ mod columns;
 mod failure;
 mod lease;
 mod number;
+mod offers;
 mod options;
 mod reader;
 mod requests;
@@ -33,8 +35,8 @@ use tokio::sync::RwLock;
 use crate::model::{Key, ReadState, UserId, Version};
 
 use super::{
-    Batch, CommitNumber, CommitReport, LeaseRow, LeaseTable, Pending, Row, Store, StoreError,
-    StoreIdentity, Swap, UserPage,
+    Batch, CommitNumber, CommitReport, LeaseRow, LeaseTable, OfferPlace, OfferTable, Offered,
+    Pending, Row, Store, StoreError, StoreIdentity, Swap, UserPage,
 };
 use books::Books;
 pub use options::{CassandraOptions, TlsFiles};
@@ -116,6 +118,20 @@ impl LeaseTable for Cluster {
 
     fn swap(&self, seen: Option<LeaseRow>, new: LeaseRow) -> Pending<'_, Swap> {
         self.ask(|requests| async move { lease::swap(&requests, seen, new).await })
+    }
+}
+
+impl OfferTable for Cluster {
+    fn put(&self, place: OfferPlace, bytes: Vec<u8>) -> Pending<'_, ()> {
+        self.ask(move |requests| async move { offers::put(&requests, place, bytes).await })
+    }
+
+    fn next(&self, after: Option<OfferPlace>) -> Pending<'_, Option<Offered>> {
+        self.ask(move |requests| async move { offers::next(&requests, after).await })
+    }
+
+    fn remove(&self, place: OfferPlace) -> Pending<'_, ()> {
+        self.ask(move |requests| async move { offers::remove(&requests, place).await })
     }
 }
 

@@ -8,6 +8,7 @@ mod fault;
 pub mod lasting;
 mod lease_table;
 mod memory;
+mod offer_table;
 mod row;
 mod user_bounds;
 
@@ -19,6 +20,7 @@ pub use error::StoreError;
 pub use fault::{Call, FaultStore, Faults, Gate, Moment, Tally};
 pub use lease_table::{LeaseRow, LeaseTable, Swap};
 pub use memory::MemoryStore;
+pub use offer_table::{OfferPlace, OfferTable, Offered};
 pub use row::{CommitReport, Row, Scanned, UserPage};
 
 use crate::model::{Key, ReadState, Sequence, UserId, Version};

@@ -9,12 +9,14 @@ use std::{
 };
 
 use readstates::{
-    cache::{Access, Cache, ImportOutcome, Imported, KEYS_PER_HOLD_MAX, Refusal, Void},
+    cache::{Access, Arrival, Cache, ImportOutcome, Imported, KEYS_PER_HOLD_MAX, Refusal, Void},
     clock::Now,
     model::{Key, MessageId, Operation, ReadState, Version},
 };
 
 use crate::scene::{NOON_US, Scene, ack, key, message, sizing, user};
+
+const REPLACES: Arrival = Arrival::Replaces;
 
 /// A state acked up to `id`, of version noon and so many microseconds.
 fn state(id: u64, after_noon_us: u64) -> ReadState {
@@ -26,9 +28,10 @@ fn state(id: u64, after_noon_us: u64) -> ReadState {
 }
 
 fn import(scene: &Scene, key: Key, state: &ReadState) -> ImportOutcome {
-    let outcome = scene.cache.import(&key, state, &scene.now).unwrap_or_else(|| {
+    let outcome = scene.cache.import(&key, state, REPLACES, &scene.now).unwrap_or_else(|| {
         let ticket = scene.begin(key);
-        let admitted = scene.cache.admit_import(ticket, scene.rows.load(key), state, &scene.now);
+        let admitted =
+            scene.cache.admit_import(ticket, scene.rows.load(key), state, REPLACES, &scene.now);
         admitted.expect("nothing voids this load")
     });
     scene.cache.self_check();
@@ -72,12 +75,12 @@ fn what_touched_the_key_voids_the_load_of_an_import() {
     scene.displace(7);
     assert_eq!(scene.resident(place), None, "it was updated, flushed and evicted");
     // What the slow load read, nothing, is older than the row by now.
-    let admitted = scene.cache.admit_import(slow, None, &state(5, 0), &scene.now);
+    let admitted = scene.cache.admit_import(slow, None, &state(5, 0), REPLACES, &scene.now);
     assert_eq!(admitted, Err(Void));
     let slow = scene.begin(place);
     scene.delete_user(1).expect("it is deleted");
     scene.flush_deletions();
-    let admitted = scene.cache.admit_import(slow, None, &state(5, 0), &scene.now);
+    let admitted = scene.cache.admit_import(slow, None, &state(5, 0), REPLACES, &scene.now);
     assert_eq!(admitted, Err(Void), "the mark that the store has now was not seen");
     assert_eq!(scene.cache.loads(), 0);
 }
@@ -228,6 +231,10 @@ fn every_change_is_on_one_side_of_a_cut() {
     cache.raise_versions(Version::from_micros(NOON_US * 2));
     assert!(change(&cache, key(1, 1), u64::MAX).as_micros() > NOON_US * 2);
     let older = Imported { taken: false, unflushed: None };
-    assert_ne!(cache.import(&key(200 + USERS, 1), &state(1, 0), &now), Some(Ok(older)), "dirty");
+    assert_ne!(
+        cache.import(&key(200 + USERS, 1), &state(1, 0), REPLACES, &now),
+        Some(Ok(older)),
+        "dirty"
+    );
     assert!(!cache.is_deletion_pending(user(1)));
 }

@@ -16,7 +16,7 @@ static FREE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// A shared node of a busy machine may take long to make a table.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const TABLES: [&str; 4] = ["read_states", "tombstones", "meta", "lease"];
+const TABLES: [&str; 5] = ["read_states", "tombstones", "meta", "lease", "offers"];
 
 /// An empty keyspace of the shared node; made when it is first asked for.
 #[derive(Default)]

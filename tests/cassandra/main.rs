@@ -20,6 +20,7 @@ mod late;
 mod load;
 mod node;
 mod nodes;
+mod offers;
 mod outages;
 mod places;
 #[path = "../blackbox/program.rs"]

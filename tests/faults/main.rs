@@ -13,6 +13,7 @@ mod keys;
 mod loads;
 mod merging;
 mod node;
+mod offers;
 mod older;
 mod outage;
 mod rounds;

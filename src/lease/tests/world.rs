@@ -209,7 +209,7 @@ impl Service {
     }
 
     async fn acquire(&self, rng: &mut StdRng) -> Option<Lease> {
-        let wish = Acquire { owner: self.name.clone(), standby: rng.random_bool(0.5) };
+        let wish = Acquire::new(self.name.clone(), rng.random_bool(0.5));
         let table = Arc::new(self.line.clone());
         let metrics = self.world.metrics.lease.clone();
         let acquiring = Lease::acquire(table, self.clock.clone(), metrics, wish);

@@ -70,7 +70,17 @@ CREATE TABLE IF NOT EXISTS lease (
     ceiling bigint
 ) WITH comment = 'who may write; touched by lightweight transactions only'";
 
-const TABLES: [&str; 4] = [READ_STATES, TOMBSTONES, META, LEASE];
+/// What deposed owners had acknowledged and not flushed, until the owner has merged it.
+const OFFERS: &str = "\
+CREATE TABLE IF NOT EXISTS offers (
+    id int,
+    offer bigint,
+    chunk int,
+    records blob,
+    PRIMARY KEY ((id), offer, chunk)
+) WITH comment = 'what deposed owners had not flushed, until the owner has merged it'";
+
+const TABLES: [&str; 5] = [READ_STATES, TOMBSTONES, META, LEASE, OFFERS];
 
 /// How the keyspace is made, if it is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +198,7 @@ mod tests {
     #[test]
     fn every_statement_names_the_keyspace() {
         let statements = schema("chat", &Replication { factor: 3 });
-        assert_eq!(statements.len(), 5);
+        assert_eq!(statements.len(), 6);
         assert!(statements[0].contains("'replication_factor': 3"));
         assert!(statements[1].starts_with("CREATE TABLE IF NOT EXISTS chat.read_states ("));
     }

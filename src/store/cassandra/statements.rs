@@ -34,6 +34,10 @@ pub(super) struct Statements {
     pub(super) count_commit: PreparedStatement,
     pub(super) raise_ceiling: PreparedStatement,
     pub(super) raise_expired: PreparedStatement,
+    pub(super) insert_offer: PreparedStatement,
+    pub(super) select_offer: PreparedStatement,
+    pub(super) select_offer_after: PreparedStatement,
+    pub(super) delete_offer: PreparedStatement,
 }
 
 const INSERT: &str = "INSERT INTO {}.read_states (user_id, type, channel_id, version, deleted, \
@@ -68,6 +72,16 @@ const COUNT_COMMIT: &str =
 const RAISE_CEILING: &str = "UPDATE {}.meta USING TIMESTAMP ? SET clock_ceiling = ? WHERE id = 0";
 const RAISE_EXPIRED: &str = "UPDATE {}.meta USING TIMESTAMP ? SET expired_before = ? WHERE id = 0";
 
+/// A chunk is put once and removed once, at a place of its own. So these timestamps, which no clock
+/// tells, are enough: who removes it may have a clock far behind that of who has put it.
+const INSERT_OFFER: &str = "INSERT INTO {}.offers (id, offer, chunk, records) \
+    VALUES (0, ?, ?, ?) USING TIMESTAMP 1";
+const SELECT_OFFER: &str = "SELECT offer, chunk, records FROM {}.offers WHERE id = 0 LIMIT 1";
+const SELECT_OFFER_AFTER: &str = "SELECT offer, chunk, records FROM {}.offers \
+    WHERE id = 0 AND (offer, chunk) > (?, ?) LIMIT 1";
+const DELETE_OFFER: &str =
+    "DELETE FROM {}.offers USING TIMESTAMP 2 WHERE id = 0 AND offer = ? AND chunk = ?";
+
 const OF_KEY: &str = "WHERE user_id = ? AND type = ? AND channel_id = ?";
 const OF_KEYS: &str = "WHERE user_id = ? AND type = ? AND channel_id IN ?";
 const OF_USER: &str = "WHERE user_id = ? LIMIT ?";
@@ -101,6 +115,10 @@ impl Statements {
             count_commit: of.write(COUNT_COMMIT).await?,
             raise_ceiling: of.write(RAISE_CEILING).await?,
             raise_expired: of.write(RAISE_EXPIRED).await?,
+            insert_offer: of.write(INSERT_OFFER).await?,
+            select_offer: of.read(SELECT_OFFER).await?,
+            select_offer_after: of.read(SELECT_OFFER_AFTER).await?,
+            delete_offer: of.write(DELETE_OFFER).await?,
         })
     }
 }
