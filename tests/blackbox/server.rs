@@ -31,10 +31,11 @@ pub struct Server {
     pub home: Home,
 }
 
-/// What outlives a process: its data and its flags.
+/// What outlives a process: its data, its flags and its environment.
 pub struct Home {
     directory: TempDir,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
     /// Where to listen for gRPC; port 0 unless a client has to find the next process too.
     listen: String,
 }
@@ -63,9 +64,16 @@ impl Server {
 
     /// Starts with an empty directory and these flags besides.
     pub fn with(flags: &[&str]) -> Self {
+        Self::within(&[], flags)
+    }
+
+    /// As [`Self::with`], and with these variables in its environment, in every life.
+    pub fn within(environment: &[(&str, &str)], flags: &[&str]) -> Self {
         let directory = TempDir::new().expect("there is room for a directory");
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Self::at(Home { directory, flags, listen: "127.0.0.1:0".to_owned() })
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment = environment.iter().map(owned).collect();
+        Self::at(Home { directory, flags, environment, listen: "127.0.0.1:0".to_owned() })
     }
 
     fn at(home: Home) -> Self {
@@ -161,6 +169,7 @@ impl Running {
             .args(["--listen", &home.listen, "--admin-listen", "127.0.0.1:0", "--data-dir"])
             .arg(home.data_dir())
             .args(&home.flags)
+            .envs(home.environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

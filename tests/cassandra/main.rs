@@ -7,6 +7,7 @@
 
 #[path = "../crash/chat.rs"]
 mod chat;
+mod clock_jumps;
 #[path = "../store/contract.rs"]
 mod contract;
 mod cql;

@@ -38,7 +38,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(90);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
 
-fn strs(flags: &[String]) -> Vec<&str> {
+pub fn strs(flags: &[String]) -> Vec<&str> {
     flags.iter().map(String::as_str).collect()
 }
 
@@ -48,7 +48,7 @@ fn ack(user_id: u64, message_id: u64) -> AckRequest {
 
 /// What the server answers for certain. On a busy machine a lease may lapse for a moment, and a
 /// caller asks again then.
-async fn answered<T, F>(call: impl Fn(Client) -> F, server: &Server) -> Result<T, Status>
+pub async fn answered<T, F>(call: impl Fn(Client) -> F, server: &Server) -> Result<T, Status>
 where
     F: Future<Output = Result<T, Status>>,
 {
