@@ -54,8 +54,8 @@ struct Looked {
 
 impl Engine {
     /// Takes those of `states` that are newer than what is here, or merges them with it. Returns
-    /// once all of that is durable, and no delta reaches back behind it. After an error some may
-    /// have been taken; the same call again does the rest.
+    /// once all of that is durable, and no delta misses any of it. After an error some may have
+    /// been taken; the same call again does the rest.
     ///
     /// # Errors
     /// [`Error::AheadOfClock`] or [`Error::TooManyImports`] with nothing taken, or that it could
@@ -107,8 +107,16 @@ impl Engine {
             // Between two parts, others on this runtime get their turn (I1).
             yield_now().await;
         }
+        // What was merged has a new version, which deltas find; but a tombstone keeps its own. One
+        // that is known may have been taken just before an error.
+        let merges = arrival == Arrival::Merges;
+        let is_missed = !merges || states.iter().any(|(_, state)| !state.exists());
         drop(states);
-        self.conclude_import(record).await?;
+        if is_missed {
+            self.conclude_import(record).await?;
+        } else if let Some(record) = record {
+            self.secured(record).await?;
+        }
         Ok(count)
     }
 

@@ -248,7 +248,7 @@ mod tests {
         let mut scene = scene().await;
         scene.offer(place(5, 0), chunk(&[1])).await;
         let away = || StoreError::Unavailable("a test says so".to_owned());
-        for call in [Call::LoadMany, Call::LoadUser, Call::ForgetBefore, Call::Commit] {
+        for call in [Call::LoadMany, Call::LoadUser, Call::Commit] {
             scene.faults.fail_next(call, u64::MAX, away());
             assert!(scene.merging.merge_all().await.is_err(), "{call:?}");
             assert_eq!(scene.left(), [place(5, 0)], "{call:?}");

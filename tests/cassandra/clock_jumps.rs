@@ -316,7 +316,7 @@ async fn a_clock_that_jumps_an_hour_takes_no_row_back() {
         callers.call_and_see(&server).await;
     }
     println!("an hour back: versions are {} s ahead", callers.ahead_us() / US_PER_SECOND);
-    // Not all of it will be in the table when it is killed.
+    // Some of it may be in the journal alone when it is killed.
     callers.call(&server).await;
     let (begun, restarted_us) = (Instant::now(), now_us());
     let server = clock.killed_and_restarted(server).await;

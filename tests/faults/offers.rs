@@ -185,6 +185,23 @@ async fn what_the_store_does_not_answer_is_not_done_and_may_be_done_again() {
     assert_eq!((row.last_acked_id(), row.mention_count()), (10, 1));
 }
 
+/// A state that is merged has a new version, which deltas find; a deletion has its old one.
+#[tokio::test]
+async fn deltas_begin_anew_behind_a_deletion_and_only_there() {
+    let scene = Plan::default().by_hand().await;
+    rest(&scene, key(1, 1), old(7, &[ack(9)])).await;
+    rest(&scene, key(1, 2), old(7, &[ack(9)])).await;
+    scene.faults.fail_next(Call::ForgetBefore, ALWAYS, outage());
+    assert!(is_new(&scene, key(1, 1), &old(20, &[ack(10)])).await);
+    let deleted = old(20, &[ack(10), delete()]);
+    for _ in 0..2 {
+        let refused = merge(&scene, key(1, 2), &deleted).await;
+        assert!(matches!(refused, Err(Error::Store(_))), "{refused:?}");
+    }
+    scene.faults.heal();
+    merge(&scene, key(1, 2), &deleted).await.expect("the store is well");
+}
+
 /// Merging goes on while the same keys are changed: nothing of either is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn merging_and_changes_at_the_same_time_lose_nothing() {
