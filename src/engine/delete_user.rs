@@ -37,13 +37,12 @@ impl Engine {
     /// As [`Self::delete_user`]; the same call again does the rest.
     pub async fn delete_user_upto(&self, user: UserId, version: Version) -> Result<(), Error> {
         let mark = self.ask(StoreOperation::LoadUser, self.store.load_user(user, None, 0)).await?;
-        if mark.deleted_at >= Some(version) {
-            return Ok(());
+        if mark.deleted_at < Some(version) {
+            self.lift_ceiling(version).await?;
+            let record = self.begin_deletion(user, Some(version)).await?;
+            self.conclude_deletion(user, record).await?;
         }
-        self.lift_ceiling(version).await?;
-        let record = self.begin_deletion(user, Some(version)).await?;
-        self.conclude_deletion(user, record).await?;
-        // It is older than what deltas reach back to.
+        // It is older than what deltas reach back to, also where an error came just before this.
         self.conclude_import(None).await
     }
 

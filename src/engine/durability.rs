@@ -70,19 +70,6 @@ impl Engine {
         }
     }
 
-    /// Returns once a crash cannot take back what was made until now, also where callers are
-    /// answered before that.
-    ///
-    /// # Errors
-    /// That the store did not take it.
-    pub async fn kept(&self) -> Result<(), Error> {
-        match &self.settings.durability {
-            Durability::Memory => self.flushed().await,
-            // Nothing returns before it is.
-            Durability::Journal(_) | Durability::Store => Ok(()),
-        }
-    }
-
     /// What a failure means for `key`: nothing, where it is others that were not written.
     pub(super) fn confirmed(&self, key: &Key, secured: Result<(), Error>) -> Result<(), Error> {
         secured.or_else(|error| match self.settings.durability {
@@ -92,7 +79,10 @@ impl Engine {
     }
 
     /// Returns once the store has what is dirty now.
-    pub(super) async fn flushed(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// That it did not take it.
+    pub async fn flushed(&self) -> Result<(), Error> {
         self.rounds.flushed().await.map_err(|_| Error::NotDurable)
     }
 }

@@ -167,6 +167,18 @@ impl Engine {
     ) -> Result<Vec<Imported>, Error> {
         let mut imported = Vec::with_capacity(states.len());
         let mut left: Vec<&(Key, ReadState)> = states.iter().collect();
+        if arrival == Arrival::Merges {
+            // What is newer replaces a deleted one, whatever was deleted with its user; but nothing
+            // is merged into what came after a deletion that it came before.
+            let marks = self.marks(states.iter().map(|(key, _)| key.user).collect()).await?;
+            left.retain(|(key, state)| {
+                let is_deleted = marks.get(&key.user).copied().flatten() >= Some(state.version());
+                if is_deleted {
+                    imported.push(Imported { taken: false, unflushed: None });
+                }
+                !is_deleted
+            });
+        }
         let mut attempts = 0;
         while !left.is_empty() {
             let before = left.len();
@@ -267,13 +279,7 @@ impl Engine {
         &self,
         tickets: &[Ticket],
     ) -> Result<(Vec<Option<ReadState>>, HashMap<UserId, Option<Version>>), Error> {
-        let users: BTreeSet<UserId> = tickets.iter().map(|ticket| ticket.key().user).collect();
-        let marks = users.into_iter().map(|user| async move {
-            let page = self.store.load_user(user, None, 0);
-            let page = self.ask(StoreOperation::LoadUser, page).await?;
-            Ok::<_, Error>((user, page.deleted_at))
-        });
-        let marks = stream::iter(marks).buffer_unordered(CONCURRENT_MARKS).try_collect().await?;
+        let marks = self.marks(tickets.iter().map(|ticket| ticket.key().user).collect()).await?;
         let keys: Vec<Key> = tickets.iter().map(Ticket::key).collect();
         let rows = self.ask(StoreOperation::LoadMany, self.store.load_many(keys)).await?;
         if rows.len() != tickets.len() {
@@ -281,6 +287,19 @@ impl Engine {
             return Err(StoreError::Unavailable(why).into());
         }
         Ok((rows, marks))
+    }
+
+    /// When each of the users was last deleted, as far as the store knows.
+    async fn marks(
+        &self,
+        users: BTreeSet<UserId>,
+    ) -> Result<HashMap<UserId, Option<Version>>, Error> {
+        let marks = users.into_iter().map(|user| async move {
+            let page = self.store.load_user(user, None, 0);
+            let page = self.ask(StoreOperation::LoadUser, page).await?;
+            Ok::<_, Error>((user, page.deleted_at))
+        });
+        stream::iter(marks).buffer_unordered(CONCURRENT_MARKS).try_collect().await
     }
 
     fn abandon(&self, looked: impl Iterator<Item = Looked>) {

@@ -104,6 +104,14 @@ impl Part {
         }
     }
 
+    /// What was deleted with its user does not go with the others: who merges it may know of that
+    /// deletion no more than that it was done.
+    fn drop_deleted(&mut self) {
+        self.states.retain(|key, state| {
+            self.deletions.get(&key.user).is_none_or(|deleted_at| state.version() > *deleted_at)
+        });
+    }
+
     fn give<E>(self, each: &mut dyn FnMut(OfferChunk) -> Result<(), E>) -> Result<(), E> {
         let mut chunk = OfferChunk::default();
         let (mut bytes, mut one) = (0, Vec::new());
@@ -145,13 +153,17 @@ impl Recovery {
             self.replay(&mut |_, record| {
                 let wanted = match &record {
                     Record::State { key, .. } => key.part_of(parts) == part,
-                    _ => part == 0,
+                    _ => true,
                 };
                 if wanted {
                     found.take(record);
                 }
                 Ok::<_, E>(())
             })?;
+            found.drop_deleted();
+            if part > 0 {
+                found.deletions.clear();
+            }
             found.give(each)?;
         }
         Ok(())
@@ -181,6 +193,7 @@ mod tests {
     fn given(records: Vec<Record>) -> Vec<OfferChunk> {
         let (mut part, mut chunks) = (Part::default(), Vec::new());
         records.into_iter().for_each(|record| part.take(record));
+        part.drop_deleted();
         let mut each = |chunk: OfferChunk| {
             chunks.push(OfferChunk::decode(&chunk.encode())?);
             Ok::<_, UnreadableChunk>(())
@@ -193,6 +206,7 @@ mod tests {
     fn of_each_key_and_user_the_newest_is_given() {
         let records = vec![
             state(2, 1, 10),
+            state(1, 2, 13),
             deletion(1, 14),
             state(1, 1, 12),
             Record::Ceiling(Version::from_micros(99)),
@@ -212,7 +226,8 @@ mod tests {
     #[test]
     fn chunks_are_bounded_and_lose_nothing() {
         let users = 20_000;
-        let records = (1..=users).flat_map(|id| [state(id, id, id), deletion(id, id)]).collect();
+        let records =
+            (1..=users).flat_map(|id| [state(id, id, id + 1), deletion(id, id)]).collect();
         let chunks = given(records);
         assert!(chunks.len() > 2, "{}", chunks.len());
         for chunk in &chunks {

@@ -105,6 +105,10 @@ impl Offering {
         let offer = rand::random_range(1..=i64::MAX.unsigned_abs());
         let mut place = OfferPlace { offer, chunk: 0 };
         while let Some(chunk) = given.recv().await {
+            let stop = self.patience.as_ref().map(|patience| &patience.stop);
+            if stop.is_some_and(|stop| *stop.borrow()) {
+                return Err(OfferError::Stopped);
+            }
             let bytes = chunk.encode();
             self.answer(|| self.cluster.put(place, bytes.clone())).await?;
             place.chunk += 1;

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
 
 /// Looks for offers this often.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// A start waits for the first look at most so long.
+const START_MAX: Duration = Duration::from_secs(3);
 
 /// Merges offers into an engine.
 pub(super) struct Merging {
@@ -63,14 +66,25 @@ impl Merging {
         }
     }
 
-    /// Merges every chunk that is there.
+    /// Merges what is there before anybody is served, if that does not take long: callers of who
+    /// had offered it find it there.
+    pub async fn at_start(&mut self) {
+        match timeout(START_MAX, self.merge_all()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "what a deposed owner offers was not merged yet"),
+            Err(_) => info!("what deposed owners offer is merged while calls are served"),
+        }
+    }
+
+    /// Merges every chunk that is there. One that cannot be merged now holds up no other.
     async fn merge_all(&mut self) -> Result<(), MergeError> {
-        let mut after = None;
+        let (mut after, mut merged) = (None, Ok(()));
         while let Some(offered) = self.table.next(after).await? {
             after = Some(offered.place);
-            self.merge(offered).await?;
+            let one = self.merge(offered).await;
+            merged = merged.and(one);
         }
-        Ok(())
+        merged
     }
 
     /// Merges a chunk, and removes it once that is durable. Where the end comes between the two it
@@ -89,7 +103,9 @@ impl Merging {
             self.engine.delete_user_upto(user, version).await?;
         }
         let count = self.engine.import(chunk.states, Arrival::Merges).await?;
-        self.engine.kept().await?;
+        // Not before the store has it, which takes it from the owner only: the journal of a service
+        // that was deposed meanwhile may never come back.
+        self.engine.flushed().await?;
         self.table.remove(offered.place).await?;
         self.metrics.merged.inc_by(records - u64::from(count.older));
         self.metrics.known.inc_by(count.older.into());

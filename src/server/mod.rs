@@ -198,6 +198,13 @@ impl Server {
         let address = self.grpc_address()?;
         let front = self.front;
         let port = grpc::routes(&self.config, &self.parts, front.lifecycle.clone())?;
+        let mut merging = self.parts.offers.clone().map(|table| {
+            let (engine, metrics) = (Arc::clone(&self.parts.engine), &self.parts.metrics);
+            Merging::new(table, engine, metrics.offers.clone())
+        });
+        if let Some(merging) = &mut merging {
+            merging.at_start().await;
+        }
         let (drain, draining) = oneshot::channel::<()>();
         let drained = async {
             draining.await.ok();
@@ -207,9 +214,7 @@ impl Server {
         let mut serving =
             Serving::start(&self.config, self.grpc, &port, journal, connections, drained)?;
         front.lifecycle.advance(Phase::Ready);
-        if let Some(table) = self.parts.offers.clone() {
-            let (engine, metrics) = (Arc::clone(&self.parts.engine), &self.parts.metrics);
-            let merging = Merging::new(table, engine, metrics.offers.clone());
+        if let Some(merging) = merging {
             tokio::spawn(merging.keep(front.lifecycle.clone()));
         }
         info!("listening grpc={address} admin={}", front.admin_address);

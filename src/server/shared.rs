@@ -54,7 +54,10 @@ async fn acquire(
     let acquiring = Lease::acquire(table, BootClock::system(), metrics.lease.clone(), wish);
     let mut acquiring = pin!(acquiring);
     tokio::select! {
-        found = &mut standing => Ok((kept(acquiring.await?), Ok(found?))),
+        found = &mut standing => {
+            let found = found?;
+            Ok((kept(acquiring.await?), Ok(found)))
+        }
         lease = &mut acquiring => {
             let lease = kept(lease?);
             stop.send(true).ok();

@@ -158,8 +158,11 @@ async fn a_deletion_of_a_user_takes_away_what_came_before_it_and_nothing_else() 
     let page = scene.rests.load_user(user(1), None, 10).await.expect("it never fails");
     assert_eq!(page.deleted_at, Some(deleted_at));
     assert_eq!(page.rows.iter().map(|row| row.key).collect::<Vec<_>>(), [key(1, 3)]);
-    // What the same owner had before it does not come back, and what it did after that does.
-    assert!(!is_new(&scene, key(1, 4), &old(19, &[ack(9)])).await);
+    // What the same owner had before it does not come back, wherever, and what it did after does.
+    for channel in [3, 4] {
+        assert!(!is_new(&scene, key(1, channel), &old(19, &[ack(9)])).await, "{channel}");
+    }
+    assert_eq!(counts(&scene, key(1, 3)).await, (5, 0));
     assert!(is_new(&scene, key(1, 5), &old(21, &[ack(9)])).await);
     // A newer one was known: the older is told of as done.
     scene.engine.delete_user(user(1)).await.expect("the store is well");
