@@ -74,6 +74,12 @@ pub(super) struct Deletion {
     pub record: Sequence,
 }
 
+/// How often the deletion of a user was begun in a shard, or confirmed by the store. While it
+/// stands still, a user was deleted up to what the store says, or what is pending here, and no
+/// further.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeletionTurn(u64);
+
 /// Versions, dirty marks, tickets and user deletions of one shard.
 pub(super) struct Book {
     /// The newest version that this shard gave out or has seen (I7).
@@ -84,6 +90,8 @@ pub(super) struct Book {
     /// Users deleted as a whole, until the store confirms it. In order, so that what is done with
     /// them can be done again the same way.
     pub deletions: BTreeMap<UserId, Deletion>,
+    /// Counts their beginnings and ends.
+    pub deletion_turn: DeletionTurn,
     /// Heap bytes of all states in memory, victims included.
     pub extra_bytes: usize,
     pub dirty_refused: u64,
@@ -99,6 +107,7 @@ impl Book {
             tickets: Tickets::default(),
             watchers: Watchers::default(),
             deletions: BTreeMap::new(),
+            deletion_turn: DeletionTurn::default(),
             extra_bytes: 0,
             dirty_refused: 0,
             places,
@@ -273,6 +282,7 @@ impl Book {
         }
         self.dirty.pins.add(record);
         self.tickets.void_user(user);
+        self.deletion_turn.0 += 1;
     }
 
     /// The deletion of the user was written down anew.
@@ -288,6 +298,7 @@ impl Book {
     pub fn reveal(&mut self, user: UserId) {
         if let Some(deletion) = self.deletions.remove(&user) {
             self.dirty.pins.remove(deletion.record);
+            self.deletion_turn.0 += 1;
         }
     }
 

@@ -4,13 +4,13 @@
 use super::{
     Cache,
     answer::{Leftovers, Refusal},
-    book::Book,
+    book::{Book, DeletionTurn},
     shard::{Shard, Void},
     ticket::Ticket,
 };
 use crate::{
     clock::Now,
-    model::{Key, ReadState, Sequence, Version},
+    model::{Key, ReadState, Sequence, UserId, Version},
 };
 
 /// How a state that comes from elsewhere meets the one that is here.
@@ -38,16 +38,26 @@ pub struct Imported {
 pub type ImportOutcome = Result<Imported, Refusal>;
 
 impl Cache {
-    /// Lets `state` meet what is in memory of `key`; `None` where nothing is: load it. There must
-    /// be room for a record.
+    /// What to read before the store is asked when `user` was last deleted.
+    pub fn deletion_turn(&self, user: UserId) -> DeletionTurn {
+        self.with(user, |shard, _| shard.book.deletion_turn)
+    }
+
+    /// Lets `state` meet what is in memory of `key`. There must be room for a record.
+    ///
+    /// `None` where nothing is in memory: load it. And where `asked`, the turn at which the store
+    /// was asked for the mark of the user, has passed, and it is to be merged: what is here may
+    /// have come after a deletion that the mark does not tell of, and that `state` came before.
     pub fn import(
         &self,
         key: &Key,
-        state: &ReadState,
-        arrival: Arrival,
+        (state, arrival): (&ReadState, Arrival),
+        asked: Option<DeletionTurn>,
         now: &Now,
     ) -> Option<ImportOutcome> {
-        self.with(key.user, |shard, leftovers| shard.import(key, state, arrival, now, leftovers))
+        self.with(key.user, |shard, leftovers| {
+            shard.import(key, (state, arrival), asked, now, leftovers)
+        })
     }
 
     /// As [`Self::import`], against what a load brought, in one critical section (I5).
@@ -101,8 +111,8 @@ impl Shard {
     fn import(
         &mut self,
         key: &Key,
-        state: &ReadState,
-        arrival: Arrival,
+        (state, arrival): (&ReadState, Arrival),
+        asked: Option<DeletionTurn>,
         now: &Now,
         leftovers: &mut Leftovers,
     ) -> Option<ImportOutcome> {
@@ -111,6 +121,9 @@ impl Shard {
             return Some(Ok(older));
         }
         let held = self.find(key)?;
+        if arrival == Arrival::Merges && asked != Some(self.book.deletion_turn) {
+            return None;
+        }
         Some(match self.book.met(Some(held), state, arrival, now) {
             Ok(Some(current)) => self.make_current(key, current, now, leftovers),
             Ok(None) => Ok(Imported { taken: false, unflushed: self.book.unflushed(key, held) }),

@@ -24,6 +24,7 @@ mod write_back;
 
 pub use answer::{Access, CacheCounts, Done, Outcome, Overlay, Previous, Refusal, UserDeletion};
 pub use batch::{Attempt, Turn};
+pub use book::DeletionTurn;
 pub use held::Held;
 pub use import::{Arrival, ImportOutcome, Imported};
 pub use log::{Log, NoLog};

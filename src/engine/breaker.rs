@@ -106,7 +106,7 @@ mod tests {
         let breaker = Breaker::default();
         breaker.record(Some(&outage()), false);
         assert!(breaker.admit().is_err());
-        breaker.record(Some(&StoreError::Corrupt("a row".to_owned())), true);
+        breaker.record(Some(&StoreError::Corrupt("a row".to_owned().into())), true);
         assert!(breaker.admit().is_ok());
     }
 }

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     cache::Refusal,
-    metrics::StoreOperation,
     model::{Sequence, UserId, Version},
 };
 
@@ -16,6 +15,10 @@ impl Engine {
     /// Removes everything the user has and answers how many states that were. Returns once the
     /// store has removed them too; where it does not take that now, but the deletion is in the
     /// journal, they stay hidden until it does.
+    ///
+    /// Of a store that others can reach it has to be the store. While the deletion is in a journal
+    /// only, another owner may serve what it takes away, and give it a newer version with whatever
+    /// he merges into it: that version would outlive the deletion.
     ///
     /// # Errors
     /// That the store did not answer. Once the deletion has begun it is not given up.
@@ -25,34 +28,52 @@ impl Engine {
         self.lift_ceiling(newest).await?;
         self.cache.seen(user, newest);
         let record = self.begin_deletion(user, None).await?;
-        self.conclude_deletion(user, record).await?;
+        self.conclude_deletions(std::iter::once(user), record).await?;
         Ok(deleted)
     }
 
-    /// Removes what the user had up to `version`, where that was not done before: another owner of
-    /// the keyspace has acknowledged it and was deposed before it was flushed. What has changed
-    /// since stays. Returns as [`Self::delete_user`] does.
+    /// Removes what each of these users had up to a version, where that was not done before:
+    /// another owner of the keyspace has acknowledged it and was deposed before it was flushed.
+    /// What has changed since stays. Returns as [`Self::delete_user`] does.
+    ///
+    /// They go to the store together. Each takes a dirty place until it is there.
     ///
     /// # Errors
     /// As [`Self::delete_user`]; the same call again does the rest.
-    pub async fn delete_user_upto(&self, user: UserId, version: Version) -> Result<(), Error> {
-        let mark = self.ask(StoreOperation::LoadUser, self.store.load_user(user, None, 0)).await?;
-        if mark.deleted_at < Some(version) {
-            self.lift_ceiling(version).await?;
-            let record = self.begin_deletion(user, Some(version)).await?;
-            self.conclude_deletion(user, record).await?;
+    pub async fn delete_users_upto(&self, deletions: &[(UserId, Version)]) -> Result<(), Error> {
+        let Some(newest) = deletions.iter().map(|(_, version)| *version).max() else {
+            return Ok(());
+        };
+        let marks = self.marks(deletions.iter().map(|(user, _)| *user).collect()).await?;
+        let is_known = |(user, version): &&(UserId, Version)| {
+            marks.get(user).is_some_and(|mark| mark.deleted_at >= Some(*version))
+        };
+        let unknown: Vec<_> = deletions.iter().filter(|deletion| !is_known(deletion)).collect();
+        self.lift_ceiling(newest).await?;
+        let mut last = None;
+        for (user, version) in &unknown {
+            last = last.max(Some(self.begin_deletion(*user, Some(*version)).await?));
         }
-        // It is older than what deltas reach back to, also where an error came just before this.
+        if let Some(record) = last {
+            self.conclude_deletions(unknown.iter().map(|(user, _)| *user), record).await?;
+        }
+        // They are older than what deltas reach back to, also where an error came just before this.
         self.conclude_import(None).await
     }
 
-    async fn conclude_deletion(&self, user: UserId, record: Sequence) -> Result<(), Error> {
+    /// `record` is that of the last of them.
+    async fn conclude_deletions(
+        &self,
+        mut users: impl Iterator<Item = UserId>,
+        record: Sequence,
+    ) -> Result<(), Error> {
         if let Durability::Journal(journal) = &self.settings.durability {
             journal.reached(record).await?;
         }
         let flushed = self.flushed().await;
+        let rests_on_store = !self.settings.durability.is_journal() || self.store.is_shared();
         // Where the pass did not write everything, that may be others' rows.
-        if self.cache.is_deletion_pending(user) && !self.settings.durability.is_journal() {
+        if rests_on_store && users.any(|user| self.cache.is_deletion_pending(user)) {
             flushed?;
         }
         Ok(())

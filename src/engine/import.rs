@@ -18,7 +18,7 @@ use super::{
     load::{LOAD_DEADLINE, late},
 };
 use crate::{
-    cache::{Arrival, ImportOutcome, Imported, KEYS_PER_HOLD_MAX, Refusal, Ticket},
+    cache::{Arrival, DeletionTurn, Imported, KEYS_PER_HOLD_MAX, Refusal, Ticket},
     metrics::StoreOperation,
     model::{Key, ReadState, Sequence, UserId, Version},
     store::{Pending, StoreError},
@@ -49,8 +49,23 @@ pub struct ImportCount {
 struct Looked {
     ticket: Ticket,
     stored: Option<ReadState>,
-    deleted_at: Option<Version>,
 }
+
+/// What the store said of a user.
+pub(super) struct Mark {
+    /// Before it was asked.
+    turn: DeletionTurn,
+    /// When the user was last deleted.
+    pub deleted_at: Option<Version>,
+}
+
+impl Mark {
+    fn covers(&self, state: &ReadState) -> bool {
+        self.deleted_at.is_some_and(|deleted_at| state.version() <= deleted_at)
+    }
+}
+
+pub(super) type Marks = HashMap<UserId, Mark>;
 
 impl Engine {
     /// Takes those of `states` that are newer than what is here, or merges them with it. Returns
@@ -167,18 +182,6 @@ impl Engine {
     ) -> Result<Vec<Imported>, Error> {
         let mut imported = Vec::with_capacity(states.len());
         let mut left: Vec<&(Key, ReadState)> = states.iter().collect();
-        if arrival == Arrival::Merges {
-            // What is newer replaces a deleted one, whatever was deleted with its user; but nothing
-            // is merged into what came after a deletion that it came before.
-            let marks = self.marks(states.iter().map(|(key, _)| key.user).collect()).await?;
-            left.retain(|(key, state)| {
-                let is_deleted = marks.get(&key.user).copied().flatten() >= Some(state.version());
-                if is_deleted {
-                    imported.push(Imported { taken: false, unflushed: None });
-                }
-                !is_deleted
-            });
-        }
         let mut attempts = 0;
         while !left.is_empty() {
             let before = left.len();
@@ -205,7 +208,7 @@ impl Engine {
         imported: &mut Vec<Imported>,
         arrival: Arrival,
     ) -> Result<Option<Refusal>, Error> {
-        let mut looked = self.look(left).await?;
+        let (mut looked, marks) = self.look(left, arrival).await?;
         let room = match self.settings.durability.room(left.len()).await {
             Ok(room) => room,
             Err(error) => {
@@ -216,9 +219,16 @@ impl Engine {
         let now = self.clock.now();
         let mut refusal = None;
         left.retain(|(key, state)| {
+            let mark = marks.get(&key.user);
+            if mark.is_some_and(|mark| mark.covers(state)) {
+                imported.push(Imported { taken: false, unflushed: None });
+                return false;
+            }
             let outcome = match looked.remove(key) {
-                Some(looked) => self.admit(looked, state, arrival, &now),
-                None => self.cache.import(key, state, arrival, &now),
+                Some(Looked { ticket, stored }) => {
+                    self.cache.admit_import(ticket, stored, state, arrival, &now).ok()
+                }
+                None => self.cache.import(key, (state, arrival), mark.map(|mark| mark.turn), &now),
             };
             match outcome {
                 Some(Ok(done)) => imported.push(done),
@@ -236,37 +246,31 @@ impl Engine {
         Ok(refusal)
     }
 
-    fn admit(
+    /// Asks the store about the keys that are not in memory, and when their users were last
+    /// deleted. The tickets come first: a deletion of the user that is not in what is read voids
+    /// them (I5).
+    ///
+    /// What is newer replaces what is in memory, whatever was deleted with its user. But nothing is
+    /// merged into what came after a deletion that it came before: so of what is merged every user
+    /// is asked about, each time anew.
+    async fn look(
         &self,
-        looked: Looked,
-        state: &ReadState,
+        states: &[&(Key, ReadState)],
         arrival: Arrival,
-        now: &crate::clock::Now,
-    ) -> Option<ImportOutcome> {
-        if looked.deleted_at.is_some_and(|deleted_at| state.version() <= deleted_at) {
-            self.cache.abandon_load(looked.ticket);
-            return Some(Ok(Imported { taken: false, unflushed: None }));
-        }
-        self.cache.admit_import(looked.ticket, looked.stored, state, arrival, now).ok()
-    }
-
-    /// Asks the store about the keys that are not in memory. The tickets come first: a deletion of
-    /// the user that is not in what is read voids them (I5).
-    async fn look(&self, states: &[&(Key, ReadState)]) -> Result<HashMap<Key, Looked>, Error> {
+    ) -> Result<(HashMap<Key, Looked>, Marks), Error> {
         let keys: BTreeSet<Key> = states.iter().map(|(key, _)| *key).collect();
-        let tickets = keys.into_iter().filter_map(|key| self.cache.begin_load(key));
+        let tickets = keys.iter().filter_map(|key| self.cache.begin_load(*key));
         let tickets: Vec<Ticket> = tickets.collect();
-        if tickets.is_empty() {
-            return Ok(HashMap::new());
-        }
-        match self.read_stored(&tickets).await {
+        let users = match arrival {
+            Arrival::Replaces => tickets.iter().map(|ticket| ticket.key().user).collect(),
+            Arrival::Merges => keys.iter().map(|key| key.user).collect(),
+        };
+        match self.read_stored(&tickets, users).await {
             Ok((rows, marks)) => {
                 let looked = |(ticket, stored): (Ticket, Option<ReadState>)| {
-                    let key = ticket.key();
-                    let deleted_at = marks.get(&key.user).copied().flatten();
-                    (key, Looked { ticket, stored, deleted_at })
+                    (ticket.key(), Looked { ticket, stored })
                 };
-                Ok(tickets.into_iter().zip(rows).map(looked).collect())
+                Ok((tickets.into_iter().zip(rows).map(looked).collect(), marks))
             }
             Err(error) => {
                 tickets.into_iter().for_each(|ticket| self.cache.abandon_load(ticket));
@@ -278,8 +282,12 @@ impl Engine {
     async fn read_stored(
         &self,
         tickets: &[Ticket],
-    ) -> Result<(Vec<Option<ReadState>>, HashMap<UserId, Option<Version>>), Error> {
-        let marks = self.marks(tickets.iter().map(|ticket| ticket.key().user).collect()).await?;
+        users: BTreeSet<UserId>,
+    ) -> Result<(Vec<Option<ReadState>>, Marks), Error> {
+        let marks = self.marks(users).await?;
+        if tickets.is_empty() {
+            return Ok((Vec::new(), marks));
+        }
         let keys: Vec<Key> = tickets.iter().map(Ticket::key).collect();
         let rows = self.ask(StoreOperation::LoadMany, self.store.load_many(keys)).await?;
         if rows.len() != tickets.len() {
@@ -289,15 +297,13 @@ impl Engine {
         Ok((rows, marks))
     }
 
-    /// When each of the users was last deleted, as far as the store knows.
-    async fn marks(
-        &self,
-        users: BTreeSet<UserId>,
-    ) -> Result<HashMap<UserId, Option<Version>>, Error> {
+    /// What the store says of each of the users.
+    pub(super) async fn marks(&self, users: BTreeSet<UserId>) -> Result<Marks, Error> {
         let marks = users.into_iter().map(|user| async move {
+            let turn = self.cache.deletion_turn(user);
             let page = self.store.load_user(user, None, 0);
             let page = self.ask(StoreOperation::LoadUser, page).await?;
-            Ok::<_, Error>((user, page.deleted_at))
+            Ok::<_, Error>((user, Mark { turn, deleted_at: page.deleted_at }))
         });
         stream::iter(marks).buffer_unordered(CONCURRENT_MARKS).try_collect().await
     }

@@ -28,6 +28,7 @@ pub use error::Error;
 pub use import::ImportCount;
 pub use list::{ListPage, ListQuery};
 pub use many::{ACCESSES_PER_TURN, Made, Order};
+pub use page_token::PageToken;
 pub use summary::Summary;
 pub use turn::leave_turn;
 pub use verify::{Checked, Difference, DifferenceKind, Verify};

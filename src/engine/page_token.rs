@@ -11,10 +11,12 @@ const BYTES: usize = 1 + 1 + 1 + 8 + 8 + 4;
 
 /// Where a list goes on, and what was fixed for all of its pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PageToken {
+pub struct PageToken {
     /// The last key that was looked at.
     pub after: Key,
+    /// The version that every page answers.
     pub version: Version,
+    /// Whether every page tells changes, not a full set.
     pub delta: bool,
 }
 
@@ -38,10 +40,15 @@ impl PageToken {
             return None;
         }
         let number = |at: usize| Some(u64::from_be_bytes(body[at..at + 8].try_into().ok()?));
+        let delta = match body[1] {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
         let kind = Kind::from_u8(body[2])?;
         let channel = ChannelId::new(number(3)?)?;
         let after = Key { user: query.user, kind, channel };
-        Some(Self { after, version: Version::from_micros(number(11)?), delta: body[1] == 1 })
+        Some(Self { after, version: Version::from_micros(number(11)?), delta })
     }
 }
 
@@ -99,5 +106,20 @@ mod tests {
             assert_eq!(PageToken::decode(&changed, &query(5)), None, "byte {at}");
         }
         assert_eq!(PageToken::decode("not a token", &query(5)), None);
+    }
+
+    /// Each token has one spelling: a flag that says neither was taken for no.
+    #[test]
+    fn flags_that_say_neither_are_refused() {
+        let bytes = URL_SAFE_NO_PAD.decode(token().encode(&query(5))).unwrap();
+        for flags in 0..=u8::MAX {
+            let mut body = bytes[..BYTES - 4].to_vec();
+            body[1] = flags;
+            let sum = checksum(&body, &query(5));
+            body.extend(sum.to_be_bytes());
+            let decoded = PageToken::decode(&URL_SAFE_NO_PAD.encode(body), &query(5));
+            let expected = [false, true].get(usize::from(flags)).copied();
+            assert_eq!(decoded.map(|token| token.delta), expected, "flags {flags}");
+        }
     }
 }

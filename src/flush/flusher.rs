@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     cache::{Cache, UserDeletion},
@@ -286,6 +286,7 @@ impl Flusher {
             );
             let Err(error) = result else { continue };
             warn!(%error, "deletion of a user failed; it stays hidden in memory");
+            debug!(error = error.named(), "whose deletion failed");
             // What is damaged is so for this user; anything else is likely to be so for all.
             if !matches!(error, StoreError::Corrupt(_)) {
                 return PassEnd::Failed;

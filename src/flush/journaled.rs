@@ -67,6 +67,20 @@ impl Unpersisted {
     fn len(&self) -> usize {
         self.rows.len() + self.deletions.len()
     }
+
+    fn keep_deletion(&mut self, UserDeletion { user, version }: UserDeletion) {
+        // An older one may come later: what another owner had deleted before.
+        let held = self.deletions.entry(user).or_default();
+        *held = version.max(*held);
+        // Written down anew behind the deletion they would come back.
+        let rows = self.rows.range(Key::lowest_of(user)..);
+        let rows = rows.take_while(|(key, _)| key.user == user);
+        let gone: Vec<Key> =
+            rows.filter(|(_, row)| row.version() <= version).map(|(key, _)| *key).collect();
+        for key in gone {
+            self.rows.remove(&key);
+        }
+    }
 }
 
 impl Journaled {
@@ -106,16 +120,7 @@ impl Journaled {
     pub fn keep_deletion(&self, deletion: UserDeletion, now_ms: u64) {
         let mut unpersisted = self.unpersisted.lock();
         unpersisted.since_ms.get_or_insert(now_ms);
-        let UserDeletion { user, version } = deletion;
-        unpersisted.deletions.insert(user, version);
-        // Written down anew behind the deletion they would come back.
-        let rows = unpersisted.rows.range(Key::lowest_of(user)..);
-        let rows = rows.take_while(|(key, _)| key.user == user);
-        let gone: Vec<Key> =
-            rows.filter(|(_, row)| row.version() <= version).map(|(key, _)| *key).collect();
-        for key in gone {
-            unpersisted.rows.remove(&key);
-        }
+        unpersisted.keep_deletion(deletion);
     }
 
     /// The replay of the journal begins, or it ended.
@@ -262,6 +267,23 @@ pub(super) fn ended(result: Result<(), JournaledError>, consequence: &str) -> Pa
         Err(error) => {
             warn!(%error, "{consequence}");
             PassEnd::Failed
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_deletion_of_a_user_does_not_take_the_place_of_a_newer_one() {
+        let user = UserId::new(1).expect("not 0");
+        let mut unpersisted = Unpersisted::default();
+        for (micros, kept) in [(20, 20), (10, 20), (30, 30)] {
+            let version = Version::from_micros(micros);
+            unpersisted.keep_deletion(UserDeletion { user, version });
+            let kept = Version::from_micros(kept);
+            assert_eq!(unpersisted.deletions, BTreeMap::from([(user, kept)]));
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tokio::{
+    pin, select,
     sync::watch,
     time::{Duration, sleep},
 };
@@ -61,6 +62,23 @@ impl Lease {
         metrics: LeaseMetrics,
         wish: Acquire,
     ) -> Result<Self, AcquireError> {
+        Self::acquire_unless(table, clock, metrics, wish, std::future::pending()).await
+    }
+
+    /// As [`Self::acquire`], unless it is `asked` to end before the lease is there. It looks at
+    /// that between two calls only: a lease that was just taken is returned, to be released. Only
+    /// where the database answered neither a swap nor the look behind it may a row be left that
+    /// nobody keeps; the next one then watches it for [`TAKE_OVER_AFTER`].
+    ///
+    /// # Errors
+    /// As [`Self::acquire`], and [`AcquireError::GivenUp`].
+    pub async fn acquire_unless(
+        table: Arc<dyn LeaseTable>,
+        clock: BootClock,
+        metrics: LeaseMetrics,
+        wish: Acquire,
+        asked: impl Future<Output = ()>,
+    ) -> Result<Self, AcquireError> {
         if wish.owner.is_empty() {
             return Err(AcquireError::Nameless);
         }
@@ -76,6 +94,7 @@ impl Lease {
             silent_since_ms: None,
             told: None,
         };
+        pin!(asked);
         loop {
             match contender.look().await? {
                 Next::Hold(begin) => {
@@ -83,7 +102,10 @@ impl Lease {
                     info!(epoch, %ceiling, "the lease on the keyspace is taken");
                     return Ok(Self::begin(begin));
                 }
-                Next::Wait(pause) => sleep(pause).await,
+                Next::Wait(pause) => select! {
+                    () = sleep(pause) => {}
+                    () = &mut asked => return Err(AcquireError::GivenUp),
+                },
             }
         }
     }

@@ -106,4 +106,7 @@ pub enum AcquireError {
     /// The database does not answer, or the row cannot be understood.
     #[error("the lease on the keyspace could not be taken: {0}")]
     Store(#[from] StoreError),
+    /// It was asked to end before the lease was there.
+    #[error("asked to end while it waited for the lease")]
+    GivenUp,
 }

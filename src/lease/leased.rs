@@ -18,13 +18,18 @@ use super::Lease;
 ///
 /// # A write that lands late
 ///
-/// The look at the lease comes before the write is sent, and nothing can take back what is under
-/// way: it may reach the store seconds later, or hours, as the hint of a node that was down. By
-/// then another may own the keyspace. Yet all that such a write brings are versions up to the old
-/// owner's ceiling; all that the new owner has written, or will, lies above it (L4). The store
-/// keeps the newest version in every cell, and a deletion covers only what is older than itself, so
-/// the late one changes nothing that the new owner has written. It can fill in a state that the new
-/// owner has not: one that the old owner had acknowledged.
+/// A look at the lease before the write is sent takes back nothing that is under way: it may reach
+/// the store seconds later, or hours, as the hint of a node that was down. By then another may own
+/// the keyspace. Yet all that such a write brings are versions up to the old owner's ceiling; all
+/// that the new owner has written, or will, lies above it (L4). The store keeps the newest version
+/// in every cell, and a deletion covers only what is older than itself, so the late one changes
+/// nothing that the new owner has written. It can fill in a state that the new owner has not: one
+/// that the old owner had acknowledged.
+///
+/// So the store says of a late write, too, that it is done, also where all of it has lost. Whoever
+/// took that for a confirmation would forget the only copy of what he had acknowledged. Hence the
+/// second look, behind the write: what was done while the lease was held, the next owner has read
+/// and builds upon; of anything else it is not known, and it stays dirty.
 pub struct Leased {
     inner: Arc<dyn Store>,
     lease: Lease,
@@ -47,6 +52,12 @@ impl Leased {
             self.lease.check()?;
         }
         Ok(())
+    }
+
+    /// What a write came to, where the lease was held until it was done.
+    fn confirmed<T>(&self, done: T) -> Result<T, StoreError> {
+        self.lease.check()?;
+        Ok(done)
     }
 }
 
@@ -75,7 +86,7 @@ impl Store for Leased {
         Box::pin(async move {
             let versions = batch.rows.iter().map(|row| row.state.version());
             self.admit(versions.max().unwrap_or_default()).await?;
-            self.inner.commit(batch).await
+            self.confirmed(self.inner.commit(batch).await?)
         })
     }
 
@@ -86,7 +97,7 @@ impl Store for Leased {
     fn delete_user(&self, user: UserId, version: Version) -> Pending<'_, ()> {
         Box::pin(async move {
             self.admit(version).await?;
-            self.inner.delete_user(user, version).await
+            self.confirmed(self.inner.delete_user(user, version).await?)
         })
     }
 
@@ -111,7 +122,7 @@ impl Store for Leased {
     fn forget_before(&self, version: Version) -> Pending<'_, ()> {
         Box::pin(async move {
             self.admit(version).await?;
-            self.inner.forget_before(version).await
+            self.confirmed(self.inner.forget_before(version).await?)
         })
     }
 

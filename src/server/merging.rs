@@ -1,9 +1,16 @@
 //! The owner of a shared keyspace merges what deposed owners offer: what they had acknowledged and
 //! not flushed ([`Offering`](crate::journal::Offering)).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::oneshot,
+    time::{MissedTickBehavior, interval, timeout},
+};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -20,13 +27,30 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// A start waits for the first look at most so long.
 const START_MAX: Duration = Duration::from_secs(3);
 
+/// Chunks that are merged and wait for the store, at most: then no more are merged.
+const MERGED_MAX: usize = 1_024;
+
+/// Unreadable chunks that are told of, once each; of more only the metric tells.
+const TOLD_MAX: usize = 1_024;
+
 /// Merges offers into an engine.
 pub(super) struct Merging {
     table: Arc<dyn OfferTable>,
     engine: Arc<Engine>,
     metrics: OfferMetrics,
-    /// The last chunk that was complained about.
-    told: Option<OfferPlace>,
+    /// Chunks that are part of what is in memory, and not removed yet. Merged once more they would
+    /// bring back what was deleted and made anew since, or mentions without a position that were
+    /// taken back.
+    merged: BTreeMap<OfferPlace, Merged>,
+    /// Chunks that were complained about, and are there still.
+    told: BTreeSet<OfferPlace>,
+}
+
+/// What a chunk came to: records that had something new, and those that had not.
+#[derive(Clone, Copy)]
+struct Merged {
+    new: u64,
+    known: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -39,16 +63,27 @@ enum MergeError {
 
 impl Merging {
     pub fn new(table: Arc<dyn OfferTable>, engine: Arc<Engine>, metrics: OfferMetrics) -> Self {
-        Self { table, engine, metrics, told: None }
+        Self { table, engine, metrics, merged: BTreeMap::new(), told: BTreeSet::new() }
     }
 
-    /// Looks for offers, at first at once, until the server drains.
-    pub async fn keep(mut self, lifecycle: Lifecycle) {
+    /// Merges what is there before anybody is served, if that does not take long: callers of who
+    /// had offered it find it there. Goes on with it, and looks for more, until the server drains.
+    pub async fn start(self, lifecycle: Lifecycle) {
+        let (looked, first) = oneshot::channel();
+        // Not dropped where it takes longer: what it has begun would be begun anew.
+        tokio::spawn(self.keep(lifecycle, looked));
+        if timeout(START_MAX, first).await.is_err() {
+            info!("what deposed owners offer is merged while calls are served");
+        }
+    }
+
+    async fn keep(mut self, lifecycle: Lifecycle, looked: oneshot::Sender<()>) {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let looking = async {
-            let mut told_failing = false;
+            let (mut looked, mut told_failing) = (Some(looked), false);
             loop {
+                // The first is at once.
                 ticks.tick().await;
                 let merged = self.merge_all().await;
                 if let Err(error) = &merged {
@@ -58,6 +93,9 @@ impl Merging {
                     }
                 }
                 told_failing = merged.is_err();
+                if let Some(looked) = looked.take() {
+                    looked.send(()).ok();
+                }
             }
         };
         tokio::select! {
@@ -66,56 +104,69 @@ impl Merging {
         }
     }
 
-    /// Merges what is there before anybody is served, if that does not take long: callers of who
-    /// had offered it find it there.
-    pub async fn at_start(&mut self) {
-        match timeout(START_MAX, self.merge_all()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(%error, "what a deposed owner offers was not merged yet"),
-            Err(_) => info!("what deposed owners offer is merged while calls are served"),
-        }
-    }
-
     /// Merges every chunk that is there. One that cannot be merged now holds up no other.
     async fn merge_all(&mut self) -> Result<(), MergeError> {
         let (mut after, mut merged) = (None, Ok(()));
         while let Some(offered) = self.table.next(after).await? {
+            // What was passed over is not there any more: it was removed, though nobody said so.
+            self.forget(|place| Some(place) > after && place < offered.place);
             after = Some(offered.place);
             let one = self.merge(offered).await;
             merged = merged.and(one);
         }
+        self.forget(|place| Some(place) > after);
         merged
     }
 
-    /// Merges a chunk, and removes it once that is durable. Where the end comes between the two it
-    /// is merged again, which changes nothing that has a position.
-    async fn merge(&mut self, offered: Offered) -> Result<(), MergeError> {
-        let chunk = match OfferChunk::decode(&offered.bytes) {
-            Ok(chunk) => chunk,
-            Err(error) => {
-                self.metrics.failures.inc();
-                self.complain(offered.place, &error.to_string());
-                return Ok(());
+    fn forget(&mut self, is_gone: impl Fn(OfferPlace) -> bool) {
+        self.merged.retain(|place, _| !is_gone(*place));
+        self.told.retain(|place| !is_gone(*place));
+    }
+
+    /// Merges a chunk, once, and removes it as soon as that is durable. Where the process ends
+    /// between the two the next owner merges it again: that changes nothing that has a position and
+    /// was not deleted and made anew in between.
+    async fn merge(&mut self, Offered { place, bytes }: Offered) -> Result<(), MergeError> {
+        let merged = match self.merged.get(&place) {
+            Some(merged) => *merged,
+            // So many have failed to be removed, and each has said so.
+            None if self.merged.len() >= MERGED_MAX => return Ok(()),
+            None => {
+                let Some(chunk) = self.decoded(place, &bytes) else { return Ok(()) };
+                let merged = self.take_in(chunk).await?;
+                self.merged.insert(place, merged);
+                merged
             }
         };
-        let records = chunk.records();
-        for (user, version) in chunk.deletions {
-            self.engine.delete_user_upto(user, version).await?;
-        }
-        let count = self.engine.import(chunk.states, Arrival::Merges).await?;
         // Not before the store has it, which takes it from the owner only: the journal of a service
         // that was deposed meanwhile may never come back.
         self.engine.flushed().await?;
-        self.table.remove(offered.place).await?;
-        self.metrics.merged.inc_by(records - u64::from(count.older));
-        self.metrics.known.inc_by(count.older.into());
-        let (states, known) = (count.taken, count.older);
-        info!(states, known, "what a deposed owner had not flushed is merged");
+        self.table.remove(place).await?;
+        self.merged.remove(&place);
+        let Merged { new, known } = merged;
+        self.metrics.merged.inc_by(new);
+        self.metrics.known.inc_by(known);
+        info!(new, known, "what a deposed owner had not flushed is merged");
         Ok(())
     }
 
+    /// After an error some of it may have been taken in; the same call again does the rest.
+    async fn take_in(&self, chunk: OfferChunk) -> Result<Merged, Error> {
+        let records = chunk.records();
+        self.engine.delete_users_upto(&chunk.deletions).await?;
+        let count = self.engine.import(chunk.states, Arrival::Merges).await?;
+        let known = u64::from(count.older);
+        Ok(Merged { new: records - known, known })
+    }
+
+    fn decoded(&mut self, place: OfferPlace, bytes: &[u8]) -> Option<OfferChunk> {
+        let decoded = OfferChunk::decode(bytes);
+        decoded.inspect_err(|error| self.complain(place, &error.to_string())).ok()
+    }
+
     fn complain(&mut self, place: OfferPlace, what: &str) {
-        if self.told.replace(place) != Some(place) {
+        self.metrics.failures.inc();
+        if self.told.len() < TOLD_MAX && self.told.insert(place) {
             let OfferPlace { offer, chunk } = place;
             error!(offer, chunk, what, "what is offered cannot be read; it stays in the table");
         }
@@ -123,166 +174,4 @@ impl Merging {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{collections::BTreeMap, num::NonZeroUsize};
-
-    use parking_lot::Mutex;
-
-    use super::*;
-    use crate::{
-        cache::{Cache, Sizing},
-        clock::{Clock, ManualTime},
-        engine::{Durability, EngineSettings},
-        flush::{FlushSettings, FlushThread, Flusher, raise_ceiling},
-        metrics::Metrics,
-        model::{ChannelId, Key, Parts, ReadState, UserId, Version},
-        store::{Call, FaultStore, Faults, MemoryStore, Pending, Store},
-    };
-
-    #[derive(Default)]
-    struct Table(Mutex<BTreeMap<OfferPlace, Vec<u8>>>);
-
-    impl OfferTable for Table {
-        fn put(&self, place: OfferPlace, bytes: Vec<u8>) -> Pending<'_, ()> {
-            self.0.lock().insert(place, bytes);
-            Box::pin(async { Ok(()) })
-        }
-
-        fn next(&self, after: Option<OfferPlace>) -> Pending<'_, Option<Offered>> {
-            let places = self.0.lock();
-            let mut behind = places.iter().filter(|(place, _)| Some(**place) > after);
-            let next = behind.next().map(|(place, bytes)| (*place, bytes.clone()));
-            Box::pin(async move { Ok(next.map(|(place, bytes)| Offered { place, bytes })) })
-        }
-
-        fn remove(&self, place: OfferPlace) -> Pending<'_, ()> {
-            self.0.lock().remove(&place);
-            Box::pin(async { Ok(()) })
-        }
-    }
-
-    struct Scene {
-        table: Arc<Table>,
-        engine: Arc<Engine>,
-        store: Arc<dyn Store>,
-        faults: Faults,
-        metrics: OfferMetrics,
-        merging: Merging,
-        flusher: FlushThread,
-    }
-
-    async fn scene() -> Scene {
-        let store = FaultStore::new(Arc::new(MemoryStore::new()));
-        let faults = store.faults();
-        let store: Arc<dyn Store> = Arc::new(store);
-        let clock = Clock::manual(ManualTime::starting_at(1_700_000_000_000_000));
-        raise_ceiling(&clock, store.as_ref(), Version::ZERO).await.expect("the ceiling rises");
-        let entries = NonZeroUsize::new(64).expect("not 0");
-        let cache = Cache::new(Sizing::for_entries(entries, None, None), Version::ZERO, 7);
-        let cache = Arc::new(cache);
-        let metrics = Arc::new(Metrics::new().expect("names are valid"));
-        let settings = EngineSettings {
-            durability: Durability::Memory,
-            concurrent_loads: 8,
-            tombstone_ttl_ms: u64::MAX,
-            watched_users: 8,
-            waiting_changes: 8,
-            waiting_changes_per_watch: 8,
-        };
-        let flushing = FlushSettings {
-            flush_after_ms: u64::MAX,
-            batch_rows: 8,
-            tombstone_ttl_ms: u64::MAX,
-            persist_after_ms: u64::MAX,
-        };
-        let (kept, counted) = (Arc::clone(&store), Arc::clone(&metrics));
-        let flusher = Flusher::new(Arc::clone(&cache), kept, clock.clone(), counted, flushing);
-        let flusher = FlushThread::spawn(flusher).expect("a thread");
-        let (rounds, offers) = (flusher.rounds(), metrics.offers.clone());
-        let engine = Engine::new(cache, Arc::clone(&store), clock, rounds, metrics, settings);
-        let (engine, table) = (Arc::new(engine), Arc::new(Table::default()));
-        let merging = Merging::new(Arc::clone(&table) as _, Arc::clone(&engine), offers.clone());
-        Scene { table, engine, store, faults, metrics: offers, merging, flusher }
-    }
-
-    fn key(user: u64) -> Key {
-        let user = UserId::new(user).expect("not 0");
-        Key::channel(user, ChannelId::new(1).expect("not 0"))
-    }
-
-    fn chunk(users: &[u64]) -> Vec<u8> {
-        let version = Version::from_micros(20);
-        let parts = Parts { version, last_acked_id: 10, ..Parts::default() };
-        let state = ReadState::from_parts(parts).expect("valid parts");
-        let states = users.iter().map(|user| (key(*user), state.clone())).collect();
-        OfferChunk { deletions: Vec::new(), states }.encode()
-    }
-
-    fn place(offer: u64, chunk: u32) -> OfferPlace {
-        OfferPlace { offer, chunk }
-    }
-
-    impl Scene {
-        async fn offer(&self, place: OfferPlace, bytes: Vec<u8>) {
-            self.table.put(place, bytes).await.expect("it never fails");
-        }
-
-        fn left(&self) -> Vec<OfferPlace> {
-            self.table.0.lock().keys().copied().collect()
-        }
-
-        async fn watermark(&self, user: u64) -> u64 {
-            self.engine.read(key(user)).await.expect("a read").view.last_acked_id
-        }
-
-        fn counted(&self) -> [u64; 3] {
-            [&self.metrics.merged, &self.metrics.known, &self.metrics.failures]
-                .map(prometheus::IntCounter::get)
-        }
-    }
-
-    #[tokio::test]
-    async fn every_chunk_is_merged_and_removed() {
-        let mut scene = scene().await;
-        scene.offer(place(5, 0), chunk(&[1, 2])).await;
-        scene.offer(place(5, 1), chunk(&[3])).await;
-        scene.offer(place(9, 0), chunk(&[2])).await;
-        scene.merging.merge_all().await.expect("the store is well");
-        assert_eq!(scene.left(), []);
-        for user in 1..=3 {
-            assert_eq!(scene.watermark(user).await, 10, "user {user}");
-        }
-        assert_eq!(scene.counted(), [3, 1, 0]);
-        // Nothing is removed that a crash could take back.
-        let row = scene.store.load(key(3)).await.expect("the store is well");
-        assert_eq!(row.map(|row| row.last_acked_id()), Some(10));
-        scene.flusher.stop();
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_merged_now_stays() {
-        let mut scene = scene().await;
-        scene.offer(place(5, 0), chunk(&[1])).await;
-        let away = || StoreError::Unavailable("a test says so".to_owned());
-        for call in [Call::LoadMany, Call::LoadUser, Call::Commit] {
-            scene.faults.fail_next(call, u64::MAX, away());
-            assert!(scene.merging.merge_all().await.is_err(), "{call:?}");
-            assert_eq!(scene.left(), [place(5, 0)], "{call:?}");
-            scene.faults.heal();
-        }
-        scene.merging.merge_all().await.expect("the store is well");
-        assert_eq!(scene.left(), []);
-        assert_eq!(scene.watermark(1).await, 10);
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_read_stays_and_holds_up_nothing() {
-        let mut scene = scene().await;
-        scene.offer(place(1, 0), b"no chunk".to_vec()).await;
-        scene.offer(place(2, 0), chunk(&[1])).await;
-        scene.merging.merge_all().await.expect("the store is well");
-        assert_eq!(scene.left(), [place(1, 0)]);
-        assert_eq!(scene.watermark(1).await, 10);
-        assert_eq!(scene.counted(), [1, 0, 1]);
-    }
-}
+mod tests;

@@ -21,7 +21,7 @@ use crc32c::{crc32c, crc32c_append};
 
 use crate::model::{Key, PartialAck, Parts, ReadState, Version};
 
-use super::StoreError;
+use super::{Damage, StoreError};
 use cursor::{Cursor, put_rising, put_varint};
 use fields::Fields;
 pub use sort_key::{SORT_KEY_BYTES, from_sort_key, sort_key};
@@ -217,7 +217,8 @@ fn checksum(key: &Key, body: &[u8]) -> u32 {
 }
 
 fn corrupt(key: &Key, what: &str) -> StoreError {
-    StoreError::Corrupt(format!("the row of {} {what}", name(key)))
+    let named = format!("the row of {} {what}", name(key));
+    StoreError::Corrupt(Damage::of_row(format!("a row {what}"), named))
 }
 
 fn name(key: &Key) -> String {

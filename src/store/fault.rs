@@ -63,7 +63,7 @@ impl FaultStore {
 }
 
 fn damage() -> StoreError {
-    StoreError::Corrupt("a row that is to be damaged".to_owned())
+    StoreError::Corrupt("a row that is to be damaged".to_owned().into())
 }
 
 impl Store for FaultStore {

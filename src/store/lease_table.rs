@@ -54,3 +54,20 @@ pub trait LeaseTable: Send + Sync + 'static {
     /// now or later, for as long as the row is `seen`. Only the row tells.
     fn swap(&self, seen: Option<LeaseRow>, new: LeaseRow) -> Pending<'_, Swap>;
 }
+
+/// A row that nobody else writes, for tests.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct OneRow(parking_lot::Mutex<Option<LeaseRow>>);
+
+#[cfg(test)]
+impl LeaseTable for OneRow {
+    fn read(&self) -> Pending<'_, Option<LeaseRow>> {
+        Box::pin(std::future::ready(Ok(self.0.lock().clone())))
+    }
+
+    fn swap(&self, _: Option<LeaseRow>, new: LeaseRow) -> Pending<'_, Swap> {
+        *self.0.lock() = Some(new);
+        Box::pin(std::future::ready(Ok(Swap::Done)))
+    }
+}

@@ -16,8 +16,10 @@ use std::{future::Future, pin::Pin};
 
 pub use cassandra::{CassandraOptions, CassandraStore, Cluster, Replication, TlsFiles, schema};
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
-pub use error::StoreError;
+pub use error::{Damage, StoreError};
 pub use fault::{Call, FaultStore, Faults, Gate, Moment, Tally};
+#[cfg(test)]
+pub(crate) use lease_table::OneRow;
 pub use lease_table::{LeaseRow, LeaseTable, Swap};
 pub use memory::MemoryStore;
 pub use offer_table::{OfferPlace, OfferTable, Offered};

@@ -28,7 +28,8 @@ fn state(id: u64, after_noon_us: u64) -> ReadState {
 }
 
 fn import(scene: &Scene, key: Key, state: &ReadState) -> ImportOutcome {
-    let outcome = scene.cache.import(&key, state, REPLACES, &scene.now).unwrap_or_else(|| {
+    let outcome = scene.cache.import(&key, (state, REPLACES), None, &scene.now);
+    let outcome = outcome.unwrap_or_else(|| {
         let ticket = scene.begin(key);
         let admitted =
             scene.cache.admit_import(ticket, scene.rows.load(key), state, REPLACES, &scene.now);
@@ -232,7 +233,7 @@ fn every_change_is_on_one_side_of_a_cut() {
     assert!(change(&cache, key(1, 1), u64::MAX).as_micros() > NOON_US * 2);
     let older = Imported { taken: false, unflushed: None };
     assert_ne!(
-        cache.import(&key(200 + USERS, 1), &state(1, 0), REPLACES, &now),
+        cache.import(&key(200 + USERS, 1), (&state(1, 0), REPLACES), None, &now),
         Some(Ok(older)),
         "dirty"
     );

@@ -19,6 +19,7 @@ mod java;
 mod keyspace;
 mod late;
 mod load;
+mod long;
 mod node;
 mod nodes;
 mod offers;

@@ -1,6 +1,6 @@
 //! The nodes themselves: that they answer, survive what tests do to them, and leave nothing behind.
 
-use crate::{cql, node::Cluster};
+use crate::{cql, long::is_long, node::Cluster};
 
 #[tokio::test]
 async fn a_node_answers() {
@@ -11,7 +11,7 @@ async fn a_node_answers() {
 /// Long: six starts.
 #[tokio::test]
 async fn nodes_stop_go_on_die_and_come_back() {
-    if std::env::var_os("READSTATES_TEST_LONG").is_none() {
+    if !is_long("nodes stop, go on, die and come back") {
         return;
     }
     let Some(cluster) = Cluster::start(3).await else { return };

@@ -53,6 +53,15 @@ async fn becomes(client: &mut Client, user_id: u64, expected: (u64, u32)) {
     }
 }
 
+/// Waits until a metric has this value.
+async fn counts(server: &Server, line: &str) {
+    let begun = Instant::now();
+    while !http::get(server.admin(), "/metrics").body.lines().any(|found| found == line) {
+        assert!(begun.elapsed() < MERGE_LIMIT, "there is no {line}");
+        sleep(PAUSE).await;
+    }
+}
+
 fn started(flags: &[String]) -> JoinHandle<Server> {
     let flags = flags.to_vec();
     spawn_blocking(move || {
@@ -111,8 +120,8 @@ async fn who_was_deposed_and_stands_by_offers_what_it_had_not_flushed() {
     let first = spawn_blocking(move || killed.restart());
     becomes(&mut client, 1, (10, 2)).await;
     becomes(&mut client, 2, (7, 0)).await;
-    let metrics = http::get(second.admin(), "/metrics").body;
-    assert!(metrics.contains("readstates_offer_records_total{result=\"merged\"} 2"), "{metrics}");
+    // Counted once the chunk is gone, which is after what is in it can be seen.
+    counts(&second, "readstates_offer_records_total{result=\"merged\"} 2").await;
     ack(&mut client, 1, 25).await;
     drop(client);
 

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::{
     keyspace::{flags, patient},
     load::{Load, given},
+    long::is_long,
     node::Cluster,
     server::Server,
 };
@@ -23,10 +24,6 @@ const FROZEN: Duration = Duration::from_secs(30);
 const OPERATIONS: u64 = 400;
 /// What the server may take besides what it took before the fault: queues, and the driver's books.
 const MORE_MIB_MAX: u64 = 64;
-
-fn is_long() -> bool {
-    std::env::var_os("READSTATES_TEST_LONG").is_some()
-}
 
 /// What the server has in memory.
 fn resident_mib(server: &Server) -> u64 {
@@ -71,7 +68,7 @@ async fn ends_with_everything(load: Load, server: Server, options: CassandraOpti
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_three_nodes_one_dies_and_others_freeze_and_nothing_is_lost() {
-    if !is_long() {
+    if !is_long("one of three nodes dies and others freeze") {
         return;
     }
     let Some(cluster) = Cluster::start(3).await else { return };
@@ -103,7 +100,7 @@ async fn of_three_nodes_one_dies_and_others_freeze_and_nothing_is_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_database_is_away_for_ten_minutes_and_nothing_is_lost() {
-    if !is_long() {
+    if !is_long("the database is away for ten minutes") {
         return;
     }
     let Some(cluster) = Cluster::start(1).await else { return };

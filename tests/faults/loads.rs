@@ -80,7 +80,7 @@ async fn a_load_that_fails_fails_all_who_wait_for_it_and_changes_nothing() {
 #[tokio::test]
 async fn a_damaged_row_is_an_error_of_its_own_and_is_not_retried() {
     let scene = Plan::default().by_hand().await;
-    let damaged = StoreError::Corrupt("row (1, 1)".to_owned());
+    let damaged = StoreError::Corrupt("row (1, 1)".to_owned().into());
     scene.faults.fail_next(Call::Load, 1, damaged);
     let refused = scene.engine.update(key(1, 1), increment()).await;
     let refused = refused.expect_err("the row is damaged");

@@ -245,3 +245,35 @@ async fn what_was_merged_and_not_flushed_is_merged_again() {
     }
     stop(node).await;
 }
+
+/// While it is in a journal only, another may serve what it takes away and give it a newer version.
+#[tokio::test]
+async fn the_deletion_of_a_user_is_acknowledged_once_the_store_has_it() {
+    let (rests, owner) = (shared(), Owner::new());
+    let node = owner.serves(&rests).await;
+    let mut client = node.client().await;
+    ack(&mut client, 1, 7).await;
+    node.faults.fail_next(Call::DeleteUser, ALWAYS, outage());
+    let request = DeleteUserRequest { user_id: 1 };
+    let refused = client.delete_user(request).await.expect_err("the store does not take it");
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    assert_eq!(counts(&mut client, 1).await, None, "it is not given up");
+    node.faults.heal();
+    client.delete_user(request).await.expect("a deletion");
+    stop(node).await;
+}
+
+/// Nobody else can reach it: the journal brings the deletion back.
+#[tokio::test]
+async fn beside_a_store_of_its_own_a_journal_is_enough_to_delete_a_user() {
+    let (rests, owner) = (MemoryStore::new(), Owner::new());
+    let node = owner.serves(&rests).await;
+    let mut client = node.client().await;
+    ack(&mut client, 1, 7).await;
+    node.faults.fail_next(Call::DeleteUser, ALWAYS, outage());
+    client.delete_user(DeleteUserRequest { user_id: 1 }).await.expect("a deletion");
+    stop_in_an_outage(node, 1).await;
+    let node = owner.serves(&rests).await;
+    assert_eq!(counts(&mut node.client().await, 1).await, None);
+    stop(node).await;
+}

@@ -49,7 +49,7 @@ impl Node {
         rests.reopen();
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config {
-            listen: any_port,
+            listen: any_port.into(),
             admin_listen: any_port,
             durability: Durability::Memory,
             ..Config::default()

@@ -7,12 +7,12 @@ use readstates::{
     engine::{Arrival, Error, ImportCount, WatchFrom, WatchTarget},
     flush::{PassEnd, Scope},
     model::{Cause, Key, ReadState, Update, Version},
-    store::{Batch, Call, Row, StoreError},
+    store::{Batch, Call, Moment, Row, StoreError},
 };
 
 use crate::{
     keys::{ack, delete, increment, key, mention, user},
-    scene::{ALWAYS, ByHand, Plan, Scene, outage},
+    scene::{ALWAYS, ByHand, Plan, START_US, Scene, outage},
 };
 
 /// A state that came to be before the scene began.
@@ -144,9 +144,11 @@ async fn a_deletion_of_a_user_takes_away_what_came_before_it_and_nothing_else() 
     scene.put(key(1, 2), ack(5)).await;
     scene.read(key(1, 1)).await;
     scene.update(key(1, 3), ack(5)).await;
-    let deleted_at = Version::from_micros(20);
+    // Not long ago: the marks of those before the time of tombstones expire.
+    let deleted_us = START_US - 100;
+    let deleted_at = Version::from_micros(deleted_us);
     for _ in 0..2 {
-        scene.engine.delete_user_upto(user(1), deleted_at).await.expect("the store is well");
+        scene.engine.delete_users_upto(&[(user(1), deleted_at)]).await.expect("the store is well");
         for (channel, exists) in [(1, false), (2, false), (3, true)] {
             assert_eq!(scene.read(key(1, channel)).await.exists(), exists, "{channel}");
         }
@@ -160,14 +162,79 @@ async fn a_deletion_of_a_user_takes_away_what_came_before_it_and_nothing_else() 
     assert_eq!(page.rows.iter().map(|row| row.key).collect::<Vec<_>>(), [key(1, 3)]);
     // What the same owner had before it does not come back, wherever, and what it did after does.
     for channel in [3, 4] {
-        assert!(!is_new(&scene, key(1, channel), &old(19, &[ack(9)])).await, "{channel}");
+        assert!(
+            !is_new(&scene, key(1, channel), &old(deleted_us - 1, &[ack(9)])).await,
+            "{channel}"
+        );
     }
     assert_eq!(counts(&scene, key(1, 3)).await, (5, 0));
-    assert!(is_new(&scene, key(1, 5), &old(21, &[ack(9)])).await);
+    assert!(is_new(&scene, key(1, 5), &old(deleted_us + 1, &[ack(9)])).await);
     // A newer one was known: the older is told of as done.
     scene.engine.delete_user(user(1)).await.expect("the store is well");
-    scene.engine.delete_user_upto(user(1), Version::from_micros(30)).await.expect("it is known");
+    let known = [(user(1), deleted_at.next())];
+    scene.engine.delete_users_upto(&known).await.expect("it is known");
     scene.stop();
+}
+
+#[tokio::test]
+async fn deletions_of_users_go_to_the_store_together() {
+    let scene = Plan::default().live().await;
+    let version = |id| Version::from_micros(START_US - 100 + id);
+    let deletions: Vec<_> = (1..=10).map(|id| (user(id), version(id))).collect();
+    for id in 1..=10 {
+        scene.put(key(id, 1), ack(5)).await;
+    }
+    // Those that are known are not begun anew.
+    for (some, begun) in [(&deletions[..4], 4), (&deletions[..], 6), (&deletions[..], 0)] {
+        let before = scene.faults.tally();
+        scene.engine.delete_users_upto(some).await.expect("the store is well");
+        let after = scene.faults.tally();
+        let more = |call| after.begun(call) - before.begun(call);
+        assert_eq!((more(Call::DeleteUser), more(Call::ForgetBefore)), (begun, 1));
+    }
+    for (user, version) in deletions {
+        let page = scene.rests.load_user(user, None, 10).await.expect("it never fails");
+        assert_eq!((page.rows.len(), page.deleted_at), (0, Some(version)));
+    }
+    scene.stop();
+}
+
+/// More than there are dirty places: the store has to take some before.
+#[tokio::test]
+async fn many_deletions_of_users_wait_for_places() {
+    let scene = Plan { dirty_limit: Some(4), ..Plan::default() }.live().await;
+    let deletions: Vec<_> = (1..=30).map(|id| (user(id), Version::from_micros(20))).collect();
+    scene.engine.delete_users_upto(&deletions).await.expect("the store is well");
+    assert_eq!(scene.faults.tally().begun(Call::DeleteUser), 30);
+    scene.engine.delete_users_upto(&[]).await.expect("nothing to do");
+    scene.stop();
+}
+
+/// The user is deleted, the store has confirmed it, and there is a new life: all after the store
+/// was asked about the old one.
+#[tokio::test]
+async fn nothing_is_merged_into_what_came_after_a_deletion_that_it_came_before() {
+    for (call, present) in
+        [(Call::LoadUser, true), (Call::LoadUser, false), (Call::LoadMany, false)]
+    {
+        let scene = Plan::default().live().await;
+        scene.put(key(1, 1), ack(5)).await;
+        if present {
+            scene.read(key(1, 1)).await;
+        }
+        let gate = scene.faults.hold_next(call, Moment::After);
+        let engine = Arc::clone(&scene.engine);
+        let offered = vec![(key(1, 1), old(20, &[mention(12)]))];
+        let merging = tokio::spawn(async move { engine.import(offered, Arrival::Merges).await });
+        scene.faults.until(|tally| tally.held(call) == 1).await;
+        scene.engine.delete_user(user(1)).await.expect("the store is well");
+        scene.update(key(1, 1), mention(40)).await;
+        gate.open();
+        let count = merging.await.expect("no panic").expect("the store is well");
+        assert_eq!(count, ImportCount { taken: 0, older: 1 }, "{call:?}, {present}");
+        assert_eq!(counts(&scene, key(1, 1)).await, (0, 1), "{call:?}, {present}");
+        scene.stop();
+    }
 }
 
 #[tokio::test]

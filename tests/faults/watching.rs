@@ -116,5 +116,5 @@ async fn a_state_that_changes_while_its_user_is_looked_at_is_told_once() {
 }
 
 fn damage() -> readstates::store::StoreError {
-    readstates::store::StoreError::Corrupt("a row".to_owned())
+    readstates::store::StoreError::Corrupt("a row".to_owned().into())
 }

@@ -88,7 +88,7 @@ async fn loads_and_durable_changes_that_the_store_fails_are_unavailable() {
 #[tokio::test]
 async fn a_damaged_row_is_data_loss_and_not_worth_a_retry() {
     let node = Node::start(|_| {}).await;
-    let damaged = StoreError::Corrupt("row (1, 1)".to_owned());
+    let damaged = StoreError::Corrupt("row (1, 1)".to_owned().into());
     node.faults.fail_next(Call::Load, 1, damaged);
     let refused = node.client().await.increment(mention(1)).await.expect_err("it is damaged");
     assert_eq!((refused.code(), &*reason(&refused)), (Code::DataLoss, "STORE_CORRUPT"));

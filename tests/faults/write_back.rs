@@ -99,7 +99,7 @@ async fn a_deletion_that_fails_keeps_no_row_from_being_written() {
     scene.put(key(1, 1), ack(5)).await;
     scene.cache.delete_user(user(1), &scene.clock.now()).expect("a place");
     scene.update(key(2, 1), mention(10)).await;
-    scene.faults.fail_next(Call::LoadUser, ALWAYS, StoreError::Corrupt("user 1".to_owned()));
+    scene.faults.fail_next(Call::LoadUser, ALWAYS, StoreError::Corrupt("user 1".to_owned().into()));
     assert_eq!(scene.pass(Scope::Everything).await, PassEnd::Refused);
     assert!(scene.stored(key(2, 1)).await.is_some());
     assert!(!scene.read(key(1, 1)).await.exists(), "it stays hidden");

@@ -38,8 +38,8 @@ impl Ground {
     pub async fn new() -> Self {
         let store = MemoryStore::new();
         let mut config = Config::default();
-        config.listen = "127.0.0.1:0".parse().expect("an address");
-        config.admin_listen = config.listen;
+        config.admin_listen = ([127, 0, 0, 1], 0).into();
+        config.listen = config.admin_listen.into();
         config.durability = Durability::Memory;
         let faulty = FaultStore::new(Arc::new(store.clone()));
         let faults = faulty.faults();

@@ -7,6 +7,7 @@ use readstates::proto::{
 use tonic::Code;
 
 use crate::{
+    again::until_taken,
     ground::{Node, on_grounds},
     subject::{AlreadyRead, Duplicate, Incremented, Subject},
 };
@@ -27,12 +28,15 @@ mod large {
 }
 
 pub async fn apply(node: &Node, operations: Vec<Operation>) -> Vec<OperationResult> {
-    let count = operations.len();
-    let request = ApplyRequest { operations };
-    let response = node.client().apply(request).await.expect("only limits fail the call");
-    let results = response.into_inner().results;
-    assert_eq!(results.len(), count);
-    results
+    until_taken(
+        operations,
+        |result: &OperationResult| result.code,
+        |operations| async {
+            let answer = node.client().apply(ApplyRequest { operations }).await;
+            answer.expect("only limits fail the call").into_inner().results
+        },
+    )
+    .await
 }
 
 fn operation(of: Of) -> Operation {

@@ -8,6 +8,7 @@ use readstates::proto::{
 use tonic::Code;
 
 use crate::{
+    again::until_taken,
     apply::apply,
     ground::{Node, on_grounds},
     paging::list_all,
@@ -39,8 +40,16 @@ pub fn item(channel_id: u64, message_id: u64) -> BulkAckItem {
 }
 
 pub async fn bulk_ack(node: &Node, user_id: u64, items: Vec<BulkAckItem>) -> Vec<BulkAckResult> {
-    let request = BulkAckRequest { user_id, items };
-    node.client().bulk_ack(request).await.expect("only limits fail the call").into_inner().results
+    until_taken(
+        items,
+        |result: &BulkAckResult| result.code,
+        |items| async {
+            let request = BulkAckRequest { user_id, items };
+            let answer = node.client().bulk_ack(request).await;
+            answer.expect("only limits fail the call").into_inner().results
+        },
+    )
+    .await
 }
 
 /// Mentions the user in each of these channels by this message.

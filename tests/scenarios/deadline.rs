@@ -1,9 +1,10 @@
 //! A deadline that passes: an answer with a reason, and work that is not split by it.
 
-use prost::Message as _;
+use h2::RecvStream;
+use http::Response;
 use readstates::{
     model::{ChannelId, Key, UserId},
-    proto::AckRequest,
+    proto::{AckRequest, WatchRequest, WatchTarget},
     store::{Call, Moment, StoreError},
 };
 use tokio::net::TcpStream;
@@ -17,27 +18,37 @@ use crate::{
 };
 
 const ACK: &str = "/readstates.v1.ReadStatesService/Ack";
+const WATCH: &str = "/readstates.v1.ReadStatesService/Watch";
 
-/// Calls `Ack` over bare HTTP/2: the usual client keeps the deadline itself and hides the answer.
-async fn ack_within(node: &Node, request: AckRequest, grpc_timeout: &str) -> Status {
+/// Calls over bare HTTP/2: the usual client keeps the deadline itself and hides the answer.
+async fn call_within(
+    node: &Node,
+    path: &str,
+    message: &impl prost::Message,
+    grpc_timeout: &str,
+) -> Response<RecvStream> {
     let stream = TcpStream::connect(node.address()).await.expect("it listens");
     let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
-    let connection = tokio::spawn(connection);
+    // Ends when the answer is dropped.
+    tokio::spawn(connection);
     let mut client = client.ready().await.expect("a ready connection");
-    let head = http::Request::post(format!("http://{}{ACK}", node.address()))
+    let head = http::Request::post(format!("http://{}{path}", node.address()))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .header("grpc-timeout", grpc_timeout)
         .body(())
         .expect("a head");
     let (response, mut body) = client.send_request(head, false).expect("a stream");
-    let message = request.encode_to_vec();
+    let message = message.encode_to_vec();
     let mut frame = vec![0];
     frame.extend(u32::try_from(message.len()).expect("short").to_be_bytes());
     frame.extend(message);
     body.send_data(frame.into(), true).expect("a body");
-    let response = response.await.expect("an answer");
-    connection.abort();
+    response.await.expect("an answer")
+}
+
+async fn ack_within(node: &Node, request: AckRequest, grpc_timeout: &str) -> Status {
+    let response = call_within(node, ACK, &request, grpc_timeout).await;
     Status::from_header_map(response.headers()).expect("an answer of headers alone")
 }
 
@@ -56,6 +67,23 @@ async fn a_passed_deadline_is_answered_and_what_was_begun_goes_on() {
     assert!(!subject.ack(100).await.changed, "a retry settles it");
     let key = Key::channel(UserId::new(1).expect("not 0"), ChannelId::new(10).expect("not 0"));
     assert_eq!(faults.tally().loads(&key), 1, "the retry joined the load or found the state");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_ends_with_its_deadline_though_it_has_begun() {
+    let node = Ground::roomy().start().await;
+    let target = WatchTarget { user_id: 1, ..WatchTarget::default() };
+    let request = WatchRequest { targets: vec![target] };
+    let mut body = call_within(&node, WATCH, &request, "1S").await.into_body();
+    let first = body.data().await.expect("it has begun").expect("a message");
+    assert!(!first.is_empty());
+    while let Some(more) = body.data().await {
+        more.expect("nothing is cut");
+    }
+    let trailers = body.trailers().await.expect("an end").expect("with trailers");
+    let status = Status::from_header_map(&trailers).expect("a status");
+    assert_eq!((status.code(), &*reason_of(&status)), (Code::DeadlineExceeded, "DEADLINE"));
     node.stop().await;
 }
 

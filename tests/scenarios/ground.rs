@@ -62,8 +62,8 @@ pub struct Ground {
 impl Ground {
     fn new(rest: Rest, cache_entries: Option<u64>) -> Self {
         let mut config = Config::default();
-        config.listen = "127.0.0.1:0".parse().expect("an address");
-        config.admin_listen = config.listen;
+        config.admin_listen = ([127, 0, 0, 1], 0).into();
+        config.listen = config.admin_listen.into();
         config.cache_entries = cache_entries;
         // What is shown here does not depend on it; tests/journal and tests/crash are about it.
         config.durability = Durability::Memory;

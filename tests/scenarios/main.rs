@@ -5,6 +5,7 @@
 //! evicted and loaded again all the time; and such a one over files on the disk.
 
 mod acks;
+mod again;
 mod apply;
 mod apply_stream;
 mod badges;

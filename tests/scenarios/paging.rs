@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use readstates::{
-    proto::{BulkAckItem, BulkAckRequest, ListRequest, ListResponse, ReadStateType},
+    proto::{BulkAckItem, ListRequest, ListResponse, ReadStateType},
     store::{Call, Moment},
 };
 use tokio::sync::watch;
 
 use crate::{
+    bulk::bulk_ack,
     errors::expect_invalid,
     ground::{Ground, Node, on_grounds},
     subject::Subject,
@@ -92,9 +93,8 @@ pub async fn ack_all(
     let item = |channel_id| BulkAckItem { channel_id, message_id, r#type: 0 };
     let items: Vec<_> = channels.into_iter().map(item).collect();
     for items in items.chunks(ITEMS_MAX) {
-        let request = BulkAckRequest { user_id, items: items.to_vec() };
-        let response = node.client().bulk_ack(request).await.expect("acks").into_inner();
-        assert!(response.results.iter().all(|result| result.code == 0));
+        let results = bulk_ack(node, user_id, items.to_vec()).await;
+        assert!(results.iter().all(|result| result.code == 0));
     }
 }
 

@@ -6,6 +6,7 @@ use readstates::proto::{
 use tonic::Code;
 
 use crate::{
+    again::until_taken,
     bulk::{bulk_ack, item, mention_in},
     ground::{Node, on_grounds},
     paging::list_all,
@@ -30,8 +31,15 @@ mod large {
 const CHANNELS: u64 = 10_000;
 
 async fn restore(node: &Node, states: Vec<RestoreItem>) -> Vec<RestoreResult> {
-    let request = RestoreRequest { states };
-    node.client().restore(request).await.expect("only limits fail the call").into_inner().results
+    until_taken(
+        states,
+        |result: &RestoreResult| result.code,
+        |states| async {
+            let answer = node.client().restore(RestoreRequest { states }).await;
+            answer.expect("only limits fail the call").into_inner().results
+        },
+    )
+    .await
 }
 
 async fn restore_one(node: &Node, item: RestoreItem) -> RestoreResult {

@@ -173,7 +173,10 @@ async fn a_store_that_came_up_empty_under_our_marker_is_refused() {
     fs::remove_dir_all(&engine).expect("ours");
     copy_into(empty.path(), &engine);
     let refused = open(&path_of(&folder)).err().expect("it is not ours");
-    assert!(matches!(&refused, StoreError::Corrupt(why) if why.contains("meta row")), "{refused}");
+    assert!(
+        matches!(&refused, StoreError::Corrupt(why) if why.named().contains("meta row")),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -183,7 +186,7 @@ async fn foreign_folders_and_newer_formats_are_refused_by_name() {
     let stray = path.join("fjall/keyspaces/lost+found");
     fs::create_dir(&stray).expect("a folder");
     let refused = open(&path).err().expect("it is foreign");
-    assert!(matches!(&refused, StoreError::Corrupt(why) if why.contains("lost+found")));
+    assert!(matches!(&refused, StoreError::Corrupt(why) if why.named().contains("lost+found")));
     fs::remove_dir(stray).expect("it is empty");
 
     fs::write(path.join("readstates-store"), "readstates embedded store, format 2\n").expect("ok");
@@ -362,7 +365,10 @@ async fn damage_in_the_middle_of_the_log_is_refused_where_it_is_the_only_witness
     log[hole] ^= 0xff;
     fs::write(log_of(&folder), &log).expect("a log");
     let refused = open(&path_of(&folder)).err().expect("it is damaged");
-    assert!(matches!(&refused, StoreError::Corrupt(why) if why.contains("0.jnl")), "{refused}");
+    assert!(
+        matches!(&refused, StoreError::Corrupt(why) if why.named().contains("0.jnl")),
+        "{refused}"
+    );
     assert_eq!(fs::read(log_of(&folder)).expect("the log"), log, "it is left as it is");
     let mut options = EmbeddedOptions::new(path_of(&folder));
     options.log_is_only_witness = false;

@@ -7,7 +7,7 @@ use crate::{
     clock::CEILING_AHEAD_US,
     lease::Leased,
     model::{ChannelId, Key, ReadState, UserId, Version},
-    store::{Batch, Call, FaultStore, Faults, MemoryStore, Row, Store, StoreError},
+    store::{Batch, Call, FaultStore, Faults, MemoryStore, Moment, Row, Store, StoreError},
 };
 
 const USER: UserId = UserId::new(7).expect("it is not 0");
@@ -34,13 +34,23 @@ async fn leased(service: &Service, store: &MemoryStore) -> (Leased, Faults) {
     (Leased::new(Arc::new(beneath), service.start().await), faults)
 }
 
+async fn write(store: &Leased, call: Call, version: Version) -> Result<(), StoreError> {
+    match call {
+        Call::Commit => store.commit(batch(version)).await.map(|_| ()),
+        Call::DeleteUser => store.delete_user(USER, version).await,
+        Call::Expire => store.expire(version, 10).await.map(|_| ()),
+        _ => store.forget_before(version).await,
+    }
+}
+
 /// Makes every call that writes; how each ended.
 async fn write_all(store: &Leased, version: Version) -> [Result<(), StoreError>; 4] {
+    let [commit, delete_user, expire, forget_before] = WRITES;
     [
-        store.commit(batch(version)).await.map(|_| ()),
-        store.delete_user(USER, version).await,
-        store.expire(version, 10).await.map(|_| ()),
-        store.forget_before(version).await,
+        write(store, commit, version).await,
+        write(store, delete_user, version).await,
+        write(store, expire, version).await,
+        write(store, forget_before, version).await,
     ]
 }
 
@@ -88,16 +98,7 @@ async fn no_version_reaches_the_store_that_is_above_the_ceiling() {
         let cluster = Cluster::new();
         let service = Service::new(&cluster, "one:7000");
         let (store, beneath) = leased(&service, &rows).await;
-        let write = |version| {
-            let store = &store;
-            async move {
-                match call {
-                    Call::Commit => store.commit(batch(version)).await.map(|_| ()),
-                    Call::DeleteUser => store.delete_user(USER, version).await,
-                    _ => store.forget_before(version).await,
-                }
-            }
-        };
+        let write = |version| write(&store, call, version);
         write(HOUR).await.expect("the ceiling rises");
         let ceiling = micros(HOUR.as_micros() + CEILING_AHEAD_US);
         assert_eq!(cluster.row().map(|row| row.ceiling), Some(ceiling));
@@ -128,6 +129,25 @@ async fn a_lease_that_lapses_while_the_ceiling_rises_writes_nothing() {
     assert_eq!(beneath.tally().begun(Call::Commit), 0);
 }
 
+/// It may have lost in every cell against what the next owner has written since.
+#[tokio::test(start_paused = true)]
+async fn what_is_confirmed_after_the_lease_lapsed_is_no_confirmation() {
+    for call in [Call::Commit, Call::DeleteUser, Call::ForgetBefore] {
+        let (cluster, rows) = (Cluster::new(), MemoryStore::new());
+        let (one, two) = two(&cluster);
+        let (old, beneath) = leased(&one, &rows).await;
+        old.raise_clock_ceiling(HOUR).await.expect("it is the owner");
+        let gate = beneath.hold(call, Moment::Before);
+        let writing = tokio::spawn(async move { write(&old, call, HOUR).await });
+        beneath.until(|tally| tally.held(call) == 1).await;
+        two.start().await;
+        gate.open();
+        let late = writing.await.expect("it runs").expect_err("another owns it by now");
+        assert!(matches!(&late, StoreError::Unavailable(words) if words.contains("lapsed")));
+        assert_eq!(beneath.tally().ended(call), 1, "it was done all the same");
+    }
+}
+
 /// However far ahead the clock is that says what has expired.
 #[tokio::test(start_paused = true)]
 async fn what_the_next_owner_has_written_does_not_expire_under_the_old_one() {
@@ -135,7 +155,7 @@ async fn what_the_next_owner_has_written_does_not_expire_under_the_old_one() {
     let (one, two) = two(&cluster);
     let (old, beneath) = leased(&one, &rows).await;
     old.commit(batch(HOUR)).await.expect("it is the owner");
-    let gate = beneath.hold(Call::Expire, crate::store::Moment::Before);
+    let gate = beneath.hold(Call::Expire, Moment::Before);
     let expiring = tokio::spawn(async move { old.expire(micros(u64::MAX), 10).await });
     let (new, _) = leased(&two, &rows).await;
     let floor = new.clock_ceiling().await.expect("it is there");

@@ -8,7 +8,7 @@ use scylla::{DeserializeRow, SerializeRow, value::CqlVarint};
 use super::number::{number, timestamp, varint};
 use crate::{
     model::{ChannelId, Key, Kind, PartialAck, Parts, ReadState, UserId, Version},
-    store::{Row, StoreError},
+    store::{Damage, Row, StoreError},
 };
 
 /// One row on its way out, under the names of the statement that inserts it.
@@ -122,7 +122,10 @@ impl Selected {
     pub(super) fn row(self) -> Result<Row, StoreError> {
         let channel = self.channel_id.clone().unwrap_or_else(|| varint(0));
         let key = key_of(&self.user_id, self.kind.unwrap_or_default(), &channel)?;
-        let corrupt = |what: &str| StoreError::Corrupt(format!("the row of {key:?} {what}"));
+        let corrupt = |what: &str| {
+            let named = format!("the row of {key:?} {what}");
+            StoreError::Corrupt(Damage::of_row(format!("a row {what}"), named))
+        };
         let parts =
             self.parts().ok_or_else(|| corrupt("has a column that is null or no number"))?;
         let state = ReadState::from_parts(parts).map_err(|error| corrupt(&error.to_string()))?;
@@ -172,7 +175,8 @@ pub(super) fn key_of(user: &CqlVarint, kind: i8, channel: &CqlVarint) -> Result<
     };
     key().ok_or_else(|| {
         let columns = format!("user_id {user:?}, type {kind}, channel_id {channel:?}");
-        StoreError::Corrupt(format!("there is a row with a key that is none: {columns}"))
+        let what = "there is a row with a key that is none";
+        StoreError::Corrupt(Damage::of_row(what, format!("{what}: {columns}")))
     })
 }
 

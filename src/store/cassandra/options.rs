@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::session;
 use crate::config::{Config, ReplicaQuorum, Secret};
 
 /// Bytes that a request has on its way, twice for the driver's copy of it: a batch, or a page of
@@ -70,6 +71,25 @@ impl CassandraOptions {
             keyspace: keyspace.into(),
             ..Self::of(&Config::default())
         }
+    }
+
+    /// What is wrong with the files of TLS, each with the key of the setting that names it. It
+    /// opens no connection.
+    pub fn check_files(&self) -> Vec<(&'static str, String)> {
+        let Some(files) = &self.tls else { return Vec::new() };
+        let mut wrong = Vec::new();
+        let mut note = |key, error: Option<String>| wrong.extend(error.map(|it| (key, it)));
+        note("cassandra-ca-file", session::roots(&files.ca).err());
+        if let Some((certificate, key)) = &files.identity {
+            note("cassandra-cert-file", session::certificates(certificate).err());
+            note("cassandra-key-file", session::private_key(key).err());
+        }
+        if wrong.is_empty() {
+            // Each is right by itself: certificate and key may still be of two pairs.
+            let pair = session::tls(files).err();
+            wrong.extend(pair.map(|error| ("cassandra-cert-file", error)));
+        }
+        wrong
     }
 
     /// Memory that requests on their way and a walk through all users take at most, to be charged

@@ -71,6 +71,10 @@ CREATE TABLE IF NOT EXISTS lease (
 ) WITH comment = 'who may write; touched by lightweight transactions only'";
 
 /// What deposed owners had acknowledged and not flushed, until the owner has merged it.
+///
+/// Removed chunks are read past for as long as any tombstone, which few are: one for 256 KiB. A
+/// shorter `gc_grace_seconds` would be dearer: a node that was away for longer than that, over a
+/// weekend say, would bring back chunks, which would be merged into what came since.
 const OFFERS: &str = "\
 CREATE TABLE IF NOT EXISTS offers (
     id int,

@@ -1,7 +1,7 @@
 //! The way to a cluster: a driver's session on a runtime of its own, so that calls of any thread
 //! wait for it and none works for it.
 
-use std::{collections::BTreeSet, fs, io, sync::Arc};
+use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -106,7 +106,7 @@ fn builder(options: &CassandraOptions) -> Result<SessionBuilder, StoreError> {
         builder = builder.user(name, password.reveal());
     }
     if let Some(files) = &options.tls {
-        builder = builder.tls_context(Some(Arc::new(tls(files)?)));
+        builder = builder.tls_context(Some(Arc::new(tls(files).map_err(invalid)?)));
     }
     Ok(builder)
 }
@@ -142,38 +142,43 @@ pub(super) fn read_profile(options: &CassandraOptions) -> ExecutionProfile {
     }
 }
 
-fn tls(files: &TlsFiles) -> Result<ClientConfig, StoreError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&files.ca)? {
-        roots.add(certificate).map_err(|error| unreadable(&files.ca, error))?;
-    }
+/// What the files make of a client, or what is wrong with them.
+pub(super) fn tls(files: &TlsFiles) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| invalid(error.to_string()))?
-        .with_root_certificates(roots);
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots(&files.ca)?);
     match &files.identity {
         None => Ok(builder.with_no_client_auth()),
-        Some((certificate, key)) => {
-            let read = fs::read(key).map_err(|error| unreadable(key, error))?;
-            let private = PrivateKeyDer::from_pem_slice(&read);
-            let private = private.map_err(|error| unreadable(key, error))?;
-            builder
-                .with_client_auth_cert(certificates(certificate)?, private)
-                .map_err(|error| unreadable(certificate, error))
-        }
+        Some((certificate, key)) => builder
+            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+            .map_err(|error| unusable(certificate, error)),
     }
 }
 
-fn certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, StoreError> {
-    let read = fs::read(path).map_err(|error| unreadable(path, error))?;
+pub(super) fn roots(path: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| unusable(path, error))?;
+    }
+    Ok(roots)
+}
+
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = fs::read(path).map_err(|error| unusable(path, error))?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read).collect();
     match found {
-        Ok(found) if found.is_empty() => Err(unreadable(path, "it has no certificate")),
-        found => found.map_err(|error| unreadable(path, error)),
+        Ok(found) if found.is_empty() => Err(unusable(path, "it has no certificate")),
+        found => found.map_err(|error| unusable(path, error)),
     }
 }
 
-fn unreadable(path: &std::path::Path, error: impl std::fmt::Display) -> StoreError {
-    invalid(format!("{} cannot be used: {error}", path.display()))
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let read = fs::read(path).map_err(|error| unusable(path, error))?;
+    PrivateKeyDer::from_pem_slice(&read).map_err(|error| unusable(path, error))
+}
+
+fn unusable(path: &Path, error: impl std::fmt::Display) -> String {
+    format!("{} cannot be used: {error}", path.display())
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     model::{ChannelId, Key, Kind, UserId},
-    store::StoreError,
+    store::{Damage, StoreError},
 };
 
 /// Length of a sort key.
@@ -22,7 +22,10 @@ pub fn sort_key(key: &Key) -> [u8; SORT_KEY_BYTES] {
 /// # Errors
 /// [`StoreError::Corrupt`] where they are not those of any key.
 pub fn from_sort_key(bytes: &[u8]) -> Result<Key, StoreError> {
-    parse(bytes).ok_or_else(|| StoreError::Corrupt(format!("{bytes:02x?} is not the key of a row")))
+    parse(bytes).ok_or_else(|| {
+        let named = format!("{bytes:02x?} is not the key of a row");
+        StoreError::Corrupt(Damage::of_row("there is a key that is none of a row", named))
+    })
 }
 
 fn parse(bytes: &[u8]) -> Option<Key> {

@@ -22,7 +22,7 @@ impl From<EngineError> for StoreError {
             EngineError::InvalidVersion(Some(version)) => {
                 Self::NewerFormat(format!("the engine's files have format {version}"))
             }
-            damaged => Self::Corrupt(damaged.to_string()),
+            damaged => Self::Corrupt(damaged.to_string().into()),
         }
     }
 }

@@ -149,10 +149,9 @@ impl Folder {
             let is_folder = tree.file_type().map_err(io_error)?.is_dir();
             let number = tree.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
             if is_folder && number.is_none() {
-                return Err(StoreError::Corrupt(format!(
-                    "{} is not of this store; move it away",
-                    tree.path().display()
-                )));
+                return Err(StoreError::Corrupt(
+                    format!("{} is not of this store; move it away", tree.path().display()).into(),
+                ));
             }
             if is_folder {
                 version_file::check(&tree.path())?;
@@ -164,10 +163,13 @@ impl Folder {
 }
 
 fn gone(file: &Path) -> StoreError {
-    StoreError::Corrupt(format!(
-        "{} is gone; put the data directory back from a backup, or move it away to start empty",
-        file.display()
-    ))
+    StoreError::Corrupt(
+        format!(
+            "{} is gone; put the data directory back from a backup, or move it away to start empty",
+            file.display()
+        )
+        .into(),
+    )
 }
 
 fn io_error(error: io::Error) -> StoreError {

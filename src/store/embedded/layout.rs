@@ -16,7 +16,7 @@
 use crate::{
     model::{Key, UserId, Version},
     store::{
-        StoreError,
+        Damage, StoreError,
         codec::{SORT_KEY_BYTES, from_sort_key, sort_key},
     },
 };
@@ -65,7 +65,8 @@ pub(super) fn mark_value(version: Version) -> [u8; 8] {
 /// The version that a mark holds.
 pub(super) fn version_of_mark(user: UserId, value: &[u8]) -> Result<Version, StoreError> {
     let micros = value.try_into().map_err(|_| {
-        StoreError::Corrupt(format!("the mark of deleted user {user} is not a version"))
+        let named = format!("the mark of deleted user {user} is not a version");
+        StoreError::Corrupt(Damage::of_row("the mark of a deleted user is not a version", named))
     })?;
     Ok(Version::from_micros(u64::from_be_bytes(micros)))
 }
@@ -96,7 +97,10 @@ pub(super) fn expiry_bound(version: Version) -> [u8; 9] {
 
 /// What the entry that lies there is of.
 pub(super) fn expiring_of(bytes: &[u8]) -> Result<(Version, Expiring), StoreError> {
-    let foreign = || StoreError::Corrupt(format!("{bytes:02x?} is no entry of the expiry index"));
+    let foreign = || {
+        let named = format!("{bytes:02x?} is no entry of the expiry index");
+        StoreError::Corrupt(Damage::of_row("the expiry index has an entry that is none", named))
+    };
     let (version, what) = bytes.get(1..).and_then(<[u8]>::split_first_chunk).ok_or_else(foreign)?;
     let expiring = match <[u8; 8]>::try_from(what) {
         Ok(user) => Expiring::Mark(UserId::new(u64::from_be_bytes(user)).ok_or_else(foreign)?),

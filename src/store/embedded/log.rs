@@ -61,10 +61,13 @@ pub(super) fn mend(engine: &Path, is_only_witness: bool) -> Result<(), StoreErro
     let mut rest = Vec::new();
     log.read_to_end(&mut rest)?;
     if is_only_witness && has_batch(&rest)? {
-        return Err(StoreError::Corrupt(format!(
-            "{} is damaged at byte {whole_bytes}; put the data directory back from a backup",
-            path.display()
-        )));
+        return Err(StoreError::Corrupt(
+            format!(
+                "{} is damaged at byte {whole_bytes}; put the data directory back from a backup",
+                path.display()
+            )
+            .into(),
+        ));
     }
     if rest.iter().any(|byte| *byte != 0) {
         warn!(

@@ -49,7 +49,8 @@ impl Meta {
 
     /// Every format begins with its number and ends in its checksum.
     pub(super) fn decode(row: &[u8]) -> Result<Self, StoreError> {
-        let corrupt = || StoreError::Corrupt("its meta row does not match its checksum".to_owned());
+        let corrupt =
+            || StoreError::Corrupt("its meta row does not match its checksum".to_owned().into());
         let (body, sum) = row.split_last_chunk().ok_or_else(corrupt)?;
         if crc32c(body) != u32::from_le_bytes(*sum) {
             return Err(corrupt());

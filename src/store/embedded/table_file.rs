@@ -34,10 +34,13 @@ pub(super) fn check_all(tree: &Path) -> Result<(), StoreError> {
     for entry in entries {
         let path = entry.map_err(io_error)?.path();
         if path.is_file() && !is_whole(&File::open(&path).map_err(io_error)?).map_err(io_error)? {
-            return Err(StoreError::Corrupt(format!(
-                "{} does not match its checksum; put the data directory back from a backup",
-                path.display()
-            )));
+            return Err(StoreError::Corrupt(
+                format!(
+                    "{} does not match its checksum; put the data directory back from a backup",
+                    path.display()
+                )
+                .into(),
+            ));
         }
     }
     Ok(())

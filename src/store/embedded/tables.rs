@@ -49,10 +49,13 @@ impl Tables {
             return if is_made { Ok(tables) } else { folder.put_marker().map(|()| tables) };
         }
         if is_made || tables.view().has_rows() {
-            return Err(StoreError::Corrupt(format!(
-                "{} has lost its meta row; put the data directory back from a backup",
-                options.path.display()
-            )));
+            return Err(StoreError::Corrupt(
+                format!(
+                    "{} has lost its meta row; put the data directory back from a backup",
+                    options.path.display()
+                )
+                .into(),
+            ));
         }
         // An engine that was made here, by whatever means, and never held anything of ours.
         drop(tables);

@@ -42,10 +42,13 @@ fn parse(bytes: &[u8]) -> Option<(u64, u128)> {
 }
 
 fn damaged(file: &Path) -> StoreError {
-    StoreError::Corrupt(format!(
-        "{} does not match its checksum; put the data directory back from a backup",
-        file.display()
-    ))
+    StoreError::Corrupt(
+        format!(
+            "{} does not match its checksum; put the data directory back from a backup",
+            file.display()
+        )
+        .into(),
+    )
 }
 
 fn io_error(error: io::Error) -> StoreError {

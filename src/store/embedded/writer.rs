@@ -285,8 +285,10 @@ mod tests {
         writer.commit(&tombstones(1..=3)).expect("a commit");
         damage(&tables, &key(2));
         let reader = Reader::new(tables);
-        let Err(StoreError::Corrupt(message)) = reader.load(&key(2)) else { panic!("it was read") };
-        assert!(message.starts_with("the row of user 5, type 1, channel 2 "), "{message}");
+        let Err(StoreError::Corrupt(damage)) = reader.load(&key(2)) else { panic!("it was read") };
+        let named = damage.named();
+        assert!(named.starts_with("the row of user 5, type 1, channel 2 "), "{named}");
+        assert!(damage.to_string().starts_with("a row "), "{damage}");
         assert!(reader.scan(None, 9).is_err());
         let scanned = reader.scan_past_damage(None, 2).expect("what is damaged is told");
         assert_eq!((scanned.rows.len(), scanned.damaged[0].0), (1, key(2)));
