@@ -13,6 +13,7 @@ use super::{
     durable::Durable,
     limits::Limits,
     manifest::MANIFEST,
+    numbers,
     shared::Shared,
     sync::{AtomicU64, Mutex},
     tail::Tail,
@@ -27,11 +28,13 @@ impl Recovery {
     /// come to anything, one after the other, leave one behind, not one each.
     ///
     /// # Errors
-    /// [`JournalError::DiskFull`] where there is no room for a segment beside the reserve: nothing
-    /// was written. [`JournalError::Io`]: the journal can be opened again.
+    /// [`JournalError::DiskFull`] where there is no room for a segment beside the reserve, and
+    /// [`JournalError::NumbersExhausted`] where there are no numbers left: nothing was written.
+    /// [`JournalError::Io`]: the journal can be opened again.
     pub fn begin(&self) -> Result<(Journal, Writer), JournalError> {
         let limits = Limits::of(&self.options);
         let disk = Arc::clone(&self.disk);
+        let segment = self.segment()?;
         self.remove_leftovers()?;
         check_room(disk.as_ref(), &limits)?;
         // Before a header says where it ends.
@@ -42,7 +45,7 @@ impl Recovery {
             // journal.
             manifest.write(disk.as_ref())?;
         }
-        let header = self.header(&manifest, limits.segment_bytes);
+        let header = self.header(&manifest, segment, limits.segment_bytes);
         let spare = Spare::prepare(disk.as_ref(), limits.segment_bytes).inspect_err(|_| {
             // Room for whoever comes to make some.
             Spare::discard(disk.as_ref()).ok();
@@ -68,13 +71,15 @@ impl Recovery {
     /// one.
     ///
     /// # Errors
-    /// [`JournalError::Io`]: a part may be gone then, and the rest is an empty journal.
+    /// [`JournalError::NumbersExhausted`]: nothing was changed. [`JournalError::Io`]: a part may be
+    /// gone then, and the rest is an empty journal.
     pub fn retire(self) -> Result<bool, JournalError> {
+        let disk = self.disk.as_ref();
+        let oldest = numbers::segment_after(self.chain.newest(), disk)?;
         self.remove_leftovers()?;
         let Some(manifest) = self.chain.manifest else { return Ok(false) };
-        let disk = self.disk.as_ref();
         // First nothing counts any more, so that an end in the middle of this is no damage.
-        let (horizon, oldest) = (self.chain.next().previous(), self.chain.next_segment());
+        let horizon = self.chain.next().previous();
         Manifest { horizon, oldest, ..manifest }.write(disk)?;
         for segment in &self.chain.segments {
             remove(disk, &segment.id.file_name())?;
@@ -104,11 +109,19 @@ impl Recovery {
         }
     }
 
-    fn header(&self, manifest: &Manifest, segment_bytes: u64) -> SegmentHeader {
+    /// The segment to begin.
+    fn segment(&self) -> Result<SegmentId, JournalError> {
+        let disk = self.disk.as_ref();
+        numbers::check_records(self.chain.next(), disk)?;
+        let vacant = self.chain.vacant().map(|vacant| vacant.segment);
+        vacant.map_or_else(|| numbers::segment_after(self.chain.newest(), disk), Ok)
+    }
+
+    fn header(&self, manifest: &Manifest, segment: SegmentId, segment_bytes: u64) -> SegmentHeader {
         let vacant = self.chain.vacant();
         SegmentHeader {
             journal: manifest.journal,
-            segment: vacant.map_or_else(|| self.chain.next_segment(), |vacant| vacant.segment),
+            segment,
             segment_bytes,
             first: self.chain.next(),
             ceiling: manifest.ceiling,

@@ -78,16 +78,17 @@ impl Chain {
 
     /// The oldest segment that counts, or the one that will be begun next where none does.
     pub(super) fn oldest(&self) -> SegmentId {
-        self.segments.first().map_or_else(|| self.next_segment(), |segment| segment.id)
+        match (self.segments.first(), &self.manifest) {
+            (Some(segment), _) => segment.id,
+            (None, Some(manifest)) => manifest.oldest,
+            (None, None) => SegmentId::FIRST,
+        }
     }
 
-    /// The segment that will be begun next.
-    pub(super) fn next_segment(&self) -> SegmentId {
-        match (self.segments.last(), &self.manifest) {
-            (Some(segment), _) => segment.id.next(),
-            (None, Some(manifest)) => manifest.oldest,
-            (None, None) => SegmentId::NONE.next(),
-        }
+    /// The last segment that counts, or the one before that which will be begun next.
+    pub(super) fn newest(&self) -> SegmentId {
+        let before = || SegmentId(self.oldest().0.saturating_sub(1));
+        self.segments.last().map_or_else(before, |segment| segment.id)
     }
 
     /// The last segment, where nothing was ever written to it and another is before it: that one

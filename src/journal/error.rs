@@ -86,6 +86,19 @@ pub enum JournalError {
         /// How many may be.
         records_max: usize,
     },
+    /// A segment or a record has a number near the last one there is: what would come next could
+    /// take the place of another. Nothing was changed.
+    #[error(
+        "the journal in {folder} has no number left for {what}. Nothing was changed. No server \
+         counts that far: move the file that does out of the folder and try again, or put the \
+         whole data directory back from a copy, journal and store of the same moment"
+    )]
+    NumbersExhausted {
+        /// The folder of the journal.
+        folder: String,
+        /// For what, and why.
+        what: String,
+    },
     /// It was closed.
     #[error("the journal is closed")]
     Closed,
@@ -109,6 +122,7 @@ impl JournalError {
             Self::Failed(_) => "failed",
             Self::DiskFull { .. } => "disk_full",
             Self::TooMany { .. } => "too_many",
+            Self::NumbersExhausted { .. } => "numbers_exhausted",
             Self::Closed => "closed",
         }
     }

@@ -30,10 +30,13 @@ pub struct SegmentId(pub u64);
 impl SegmentId {
     /// No segment: before the first one.
     pub const NONE: Self = Self(0);
+    /// The segment that a new journal begins with.
+    pub const FIRST: Self = Self(1);
 
-    /// The segment after this one.
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+    /// The segment after this one; `None` where that is the last number there is, which no server
+    /// comes to.
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
     }
 
     /// The name of its file.
@@ -66,6 +69,12 @@ mod tests {
         assert!(names.is_sorted());
         assert_eq!(names[0], "00000000000000000001.segment");
         assert_eq!(SegmentId::from_file_name(&names[3]), Some(SegmentId(u64::MAX)));
+    }
+
+    #[test]
+    fn numbers_do_not_begin_anew() {
+        assert_eq!(SegmentId::NONE.next(), Some(SegmentId::FIRST));
+        assert_eq!(SegmentId(u64::MAX).next(), None);
     }
 
     #[test]

@@ -59,6 +59,9 @@ impl Manifest {
         })?;
         let [journal, store, horizon, commits, oldest, newest, ceiling] =
             block::decode::<_, NUMBERS>(MAGIC, block)?;
+        if SegmentId(oldest) == SegmentId::NONE {
+            return Err(Fault::damaged("it names no segment as the oldest one that counts"));
+        }
         Ok(Self {
             journal: JournalId(journal),
             store,

@@ -43,6 +43,7 @@ mod lane;
 mod limits;
 mod link;
 mod manifest;
+mod numbers;
 mod offer;
 mod offering;
 mod options;

@@ -50,8 +50,8 @@ impl Repair {
     ///
     /// # Errors
     /// [`JournalError::Locked`] while a process has it; [`JournalError::NewerFormat`], as what a
-    /// newer release wrote is no damage; [`JournalError::DiskFull`] and [`JournalError::Io`]: the
-    /// damaged journal is then as it was.
+    /// newer release wrote is no damage; [`JournalError::DiskFull`], [`JournalError::Io`] and
+    /// [`JournalError::NumbersExhausted`]: the damaged journal is then as it was.
     pub fn of(
         disk: &Arc<dyn Disk>,
         options: &JournalOptions,

@@ -2,7 +2,9 @@
 //!
 //! Groups are written one at a time, each synced before the next. So where a group is not whole
 //! and none follows, it was cut off while it was written and nobody was told of it. Where one
-//! follows, or where the next segment remembers a later end, the segment is damaged.
+//! follows, or where the next segment remembers a later end, the segment is damaged. So it is where
+//! records stand behind the end that the next one remembers: two processes wrote at once, and both
+//! may have been believed.
 
 use crate::model::{Sequence, Version};
 
@@ -62,7 +64,10 @@ pub(super) fn scan(
         scanned.add(&group)?;
     }
     match end {
-        Some(link) => scanned.check_end(link)?,
+        Some(link) => {
+            scanned.check_end(link)?;
+            scanned.check_behind(segment, home)?;
+        }
         None => scanned.check_tail(segment, home)?,
     }
     Ok(scanned)
@@ -83,7 +88,10 @@ pub(super) fn salvage(segment: &[u8], home: Home) -> Scanned {
 
 /// Every whole group of the segment at `home`, in order, whatever stands between them.
 pub(super) fn groups(segment: &[u8], home: Home) -> impl Iterator<Item = Group<'_>> {
-    let mut at = SEGMENT_HEADER_BYTES;
+    groups_behind(segment, home, SEGMENT_HEADER_BYTES)
+}
+
+fn groups_behind(segment: &[u8], home: Home, mut at: usize) -> impl Iterator<Item = Group<'_>> {
     std::iter::from_fn(move || {
         let group = Group::find(segment, home, at)?;
         at = group.end;
@@ -133,6 +141,10 @@ impl Scanned {
             let what = format!("{} records should be here, and these are {records}", group.records);
             return Err(Misfit::damaged(at, what));
         }
+        let Some(next) = group.first.as_u64().checked_add(records.into()) else {
+            let what = format!("{records} records from {} on have no numbers", group.first);
+            return Err(Misfit::damaged(at, what));
+        };
         if let Some(next) = mark {
             self.mark = Some((next, at));
             return Ok(());
@@ -141,7 +153,7 @@ impl Scanned {
         self.records += u64::from(records);
         self.end = Link {
             end: group.end as u64,
-            last: group.next().previous(),
+            last: Sequence::new(next).previous(),
             group_crc: group.crc,
             ..self.end
         };
@@ -159,6 +171,21 @@ impl Scanned {
             format!("no whole group of records is here, and the next segment says up to byte {end}")
         };
         Err(Misfit::damaged(self.end.end, what))
+    }
+
+    /// Nothing but the mark may follow the end that the next segment remembers.
+    fn check_behind(&self, segment: &[u8], home: Home) -> Result<(), Misfit> {
+        let mut behind = self.clone();
+        for group in groups_behind(segment, home, self.end.end as usize) {
+            behind.add(&group)?;
+            if behind.end != self.end {
+                let end = self.end.end;
+                let what =
+                    format!("records are here, and the next segment says that they end at {end}");
+                return Err(Misfit::damaged(group.offset as u64, what));
+            }
+        }
+        Ok(())
     }
 
     fn check_tail(&mut self, segment: &[u8], home: Home) -> Result<(), Misfit> {

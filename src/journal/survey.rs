@@ -39,8 +39,8 @@ pub(super) struct Survey {
     pub(super) ceiling: Version,
     /// Above every record ever known of.
     pub(super) next: Sequence,
-    /// Above every segment ever known of.
-    pub(super) next_segment: SegmentId,
+    /// The highest segment ever known of.
+    pub(super) newest_segment: SegmentId,
 }
 
 impl Survey {
@@ -91,7 +91,7 @@ impl Survey {
             open_ended: false,
             ceiling: headers().map(|header| header.ceiling).max().unwrap_or_default(),
             next: known.unwrap_or_default().max(horizon).next(),
-            next_segment: chain.next_segment().max(newest.next()),
+            newest_segment: chain.newest().max(newest),
             chain,
             problems,
         }
@@ -141,7 +141,7 @@ impl Survey {
         })?;
         for frame in Frames::of(group.payload).flatten() {
             if let Some(next) = frame.next() {
-                self.next_segment = self.next_segment.max(next.next());
+                self.newest_segment = self.newest_segment.max(next);
             }
         }
         Ok(())

@@ -10,9 +10,10 @@ use crate::{
 };
 
 use super::{
-    JournalError, SEGMENT_HEADER_BYTES, SegmentHeader,
+    JournalError, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId,
     current::Current,
     group::group_bytes,
+    numbers,
     shared::Shared,
     sync::Ordering,
     tail::{Group, Take},
@@ -126,12 +127,13 @@ impl Writer {
         if let Some(end) = shared.durable.ended() {
             return Err(end);
         }
+        let disk = shared.disk.as_ref();
+        let next = numbers::segment_after(self.current.id(), disk)?;
         let segment_bytes = shared.limits.segment_bytes;
         let room = shared.limits.room_bytes(segment_bytes, SEGMENT_HEADER_BYTES as u64);
         let spare = shared.spares.take(&shared.allowance, room);
         let spare = spare.ok_or_else(|| shared.disk_full())?;
-        let header = self.next_header(spare.bytes());
-        let disk = shared.disk.as_ref();
+        let header = self.next_header(next, spare.bytes());
         let begun = spare.take_place(disk, header).inspect_err(|error| shared.fail(error))?;
         shared.spares.left();
         let last = self.current.link().last;
@@ -142,12 +144,12 @@ impl Writer {
         ended.close(disk, header.segment)
     }
 
-    fn next_header(&self, segment_bytes: u64) -> SegmentHeader {
+    fn next_header(&self, segment: SegmentId, segment_bytes: u64) -> SegmentHeader {
         let books = self.shared.books.lock();
         let previous = self.current.link();
         SegmentHeader {
             journal: self.current.header().journal,
-            segment: self.current.id().next(),
+            segment,
             segment_bytes,
             first: previous.last.next(),
             ceiling: books.ceiling,

@@ -100,7 +100,7 @@ impl Builder {
 
     /// Goes on in a new segment, as an opening does: without a mark in the old one.
     pub fn begin(&mut self) -> (Box<dyn DiskFile>, Link) {
-        let next = self.end.segment.next();
+        let next = self.end.segment.next().expect("a few were begun");
         let file = begin_segment(&self.disk, &self.manifest, self.end, next, self.segment_bytes);
         self.ends.push(self.end.end);
         let old = (std::mem::replace(&mut self.file, file), self.end);
@@ -112,7 +112,7 @@ impl Builder {
     pub fn mark(&self) -> Vec<u8> {
         let mut mark = Vec::new();
         open_group(&mut mark);
-        put_next(&mut mark, self.end.segment.next());
+        put_next(&mut mark, self.end.segment.next().expect("a few were begun"));
         close_group(&mut mark, self.home(), self.end.last.next(), 0);
         mark
     }

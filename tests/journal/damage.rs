@@ -10,13 +10,14 @@ use std::{
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use readstates::{
     journal::{
-        Image, JournalError, JournalId, Record, SegmentId, SimulatedDisk, close_group, open_group,
+        Image, Inspection, JournalError, JournalId, Link, Record, SegmentId, SimulatedDisk,
+        close_group, open_group,
     },
     model::{Sequence, Version},
 };
 
 use crate::{
-    builder::Builder,
+    builder::{Builder, begin_segment},
     draw::draw_record,
     reading::{open, prefix_read, read},
 };
@@ -302,6 +303,26 @@ fn a_group_that_skips_or_repeats_records_is_refused() {
     }
 }
 
+/// Sequences end somewhere, and none is ever given twice.
+#[test]
+fn a_group_whose_records_have_no_numbers_is_refused() {
+    for (left, is_read) in [(3, true), (2, true), (1, false), (0, false)] {
+        let builder = Builder::new(SEGMENT_BYTES);
+        // As if so much had been written that the segment before is not needed any more.
+        let before = Link { last: Sequence::new(u64::MAX - 1 - left), ..Link::default() };
+        let first = before.last.next();
+        let (disk, manifest) = (&builder.disk, &builder.manifest);
+        let file = begin_segment(disk, manifest, before, SegmentId(1), SEGMENT_BYTES);
+        let mut group = Vec::new();
+        open_group(&mut group);
+        Record::Seal.encode_into(&mut group);
+        Record::Seal.encode_into(&mut group);
+        close_group(&mut group, builder.home(), first, 2);
+        file.write_at(builder.end.end, &group).expect("no fault is set");
+        assert_eq!(read(disk).is_ok(), is_read, "records {first} and the one after it");
+    }
+}
+
 /// What a group says of itself and what it holds.
 #[test]
 fn a_group_with_another_number_of_records_than_it_says_is_refused() {
@@ -314,6 +335,32 @@ fn a_group_with_another_number_of_records_than_it_says_is_refused() {
         close_group(&mut group, builder.home(), Sequence::new(1), said);
         builder.write(builder.end.end, &group);
         assert_refused(builder.disk.image(), &format!("two records said to be {said}"));
+    }
+}
+
+/// Two processes at once, as where a lock does not reach both: the older one went on behind the
+/// place where the newer one found the end, and was believed.
+#[test]
+fn records_behind_the_end_that_the_next_segment_remembers_are_refused() {
+    let mut builder = Builder::new(SEGMENT_BYTES);
+    builder.group(&[Record::Ceiling(Version::from_micros(5))]);
+    let older = builder.home();
+    let (file, end) = builder.begin();
+    builder.group(&[Record::Seal]);
+    builder.write_manifest();
+    read(&builder.disk).expect("one process at a time is no damage");
+    let mut group = Vec::new();
+    open_group(&mut group);
+    Record::Ceiling(Version::from_micros(6)).encode_into(&mut group);
+    close_group(&mut group, older, end.last.next(), 1);
+    for place in [end.end, end.end + 64] {
+        file.write_at(place, &group).expect("no fault is set");
+        let error = open(&builder.disk).err().expect("somebody was told that these are durable");
+        let JournalError::Damaged(damage) = error else { panic!("{error}") };
+        assert_eq!((damage.file, damage.offset), (name(1), place));
+        let told = Inspection::of(&builder.disk).expect("it is read");
+        assert!(!told.is_whole(), "at {place}");
+        file.write_at(place, &vec![0; group.len()]).expect("no fault is set");
     }
 }
 

@@ -51,16 +51,19 @@ impl<'a> Reader<'a> {
         manifest: Option<&Manifest>,
         ids: &[SegmentId],
     ) -> Result<(), JournalError> {
-        let mut wanted = manifest
-            .map_or_else(|| ids.first().copied().unwrap_or_default(), |manifest| manifest.oldest);
+        let oldest = manifest.map(|manifest| manifest.oldest).or(ids.first().copied());
+        // None where no number is left.
+        let mut wanted = Some(oldest.unwrap_or_default());
         for &id in ids {
-            if id != wanted {
+            if let Some(wanted) = wanted.filter(|wanted| *wanted != id) {
                 self.missing(wanted, SegmentId(id.0 - 1))?;
             }
             wanted = id.next();
         }
-        match manifest {
-            Some(manifest) if manifest.newest >= wanted => self.missing(wanted, manifest.newest),
+        match (manifest, wanted) {
+            (Some(manifest), Some(wanted)) if manifest.newest >= wanted => {
+                self.missing(wanted, manifest.newest)
+            }
             _ => Ok(()),
         }
     }
@@ -190,7 +193,7 @@ fn check_header(
     // Nothing is known of what was before the oldest; what is missing was told of already.
     let Some(before) = before else { return Ok(()) };
     let previous = header.previous;
-    if previous.segment.next() != id {
+    if previous.segment.next() != Some(id) {
         return Err(format!("it follows segment {}, not the one before", previous.segment));
     }
     if previous.segment != before.segment {

@@ -4,7 +4,8 @@ use crate::{
     journal::{
         Disk, DiskFile, GROUP_HEADER_BYTES, Home, JournalError, JournalId, Link, Manifest,
         RECORD_BYTES_MAX, Record, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES,
-        SegmentHeader, SegmentId, Spare, close_group, group_bytes, open_group, survey::Survey,
+        SegmentHeader, SegmentId, Spare, close_group, group_bytes, numbers, open_group,
+        survey::Survey,
     },
     model::Sequence,
 };
@@ -29,7 +30,8 @@ impl<'a> Rewriter<'a> {
     /// Nothing is written yet.
     ///
     /// # Errors
-    /// [`JournalError::DiskFull`] where there is no room for what is kept.
+    /// [`JournalError::DiskFull`] where there is no room for what is kept, and
+    /// [`JournalError::NumbersExhausted`] where there are no numbers for it.
     pub(super) fn new(
         disk: &'a dyn Disk,
         segment_bytes: u64,
@@ -37,6 +39,8 @@ impl<'a> Rewriter<'a> {
     ) -> Result<Self, JournalError> {
         let segment_bytes = segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
         check_room(disk, segment_bytes, survey.bytes)?;
+        let oldest = numbers::segment_after(survey.newest_segment, disk)?;
+        numbers::check_records(survey.next, disk)?;
         let chain = &survey.chain;
         let last = survey.next.previous();
         let told = chain.manifest.map(|manifest| manifest.ceiling).unwrap_or_default();
@@ -45,7 +49,7 @@ impl<'a> Rewriter<'a> {
             store: chain.manifest.map_or(0, |manifest| manifest.store),
             horizon: last,
             commits: survey.commits,
-            oldest: survey.next_segment,
+            oldest,
             newest: SegmentId::NONE,
             ceiling: survey.ceiling.max(chain.ceiling()).max(told),
         };
@@ -111,7 +115,10 @@ impl<'a> Rewriter<'a> {
 
     fn begin_segment(&mut self) -> Result<(), JournalError> {
         self.sync()?;
-        let segment = self.manifest.newest.max(SegmentId(self.manifest.oldest.0 - 1)).next();
+        let segment = match self.manifest.newest {
+            SegmentId::NONE => self.manifest.oldest,
+            newest => numbers::segment_after(newest, self.disk)?,
+        };
         // Its name first: what has it may have to be removed.
         self.names.push(segment.file_name());
         let header = SegmentHeader {
