@@ -3,18 +3,21 @@
 # Builds and packs the server:
 #
 #   docker build --tag readstates .
-#   docker run --stop-timeout 90 --publish 50051:50051 --publish 9090:9090 \
+#   docker run --stop-timeout 120 --publish 50051:50051 --publish 9090:9090 \
 #     --volume readstates:/var/lib/readstates readstates
 #
-# The stop timeout leaves room to drain (20 s) and to flush (60 s). Builder and runtime are of one
-# Debian release, so that the C library fits.
+# With --build-arg FEATURES=otel it can send traces.
+#
+# The stop timeout leaves room to drain (20 s), to flush (60 s) and to close (30 s). Builder and
+# runtime are of one Debian release, so that the C library fits.
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
+ARG FEATURES=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin readstates \
+    cargo build --release --locked --bin readstates --features "$FEATURES" \
     && install -D target/release/readstates /out/usr/local/bin/readstates \
     && install -D --mode=644 --target-directory=/out/usr/share/doc/readstates LICENSE-* \
     && install -d --owner=65532 --group=65532 /out/var/lib/readstates

@@ -6,13 +6,16 @@
 //! |---|---|
 //! | [`cli`] | the subcommands besides `serve`: gRPC clients |
 //! | [`server`] | assembly, and the order of starting and stopping |
-//! | [`rpc`], [`admin`] | the gRPC port; metrics and probes on their own port |
+//! | [`edge`] | the gRPC port from outside: who may connect, TLS, HTTP/2, and for how long |
+//! | [`rpc`], [`admin`] | what the gRPC port answers; metrics and probes on their own port |
+//! | [`doors`] | who may call what |
 //! | [`engine`] | the verbs: hit, single-flight load, list with overlay |
 //! | [`flush`] | write-behind: collect due, commit, settle; lets the journal go |
 //! | [`journal`] | the crash journal: append, group commit, segments, recovery |
 //! | [`cache`] | shards of LRUs with dirty index, victims and load tickets |
 //! | [`lease`] | one writer at a time on a keyspace that several services can reach |
 //! | [`store`] | where rows rest: embedded on the local disk, in memory, or in a cluster |
+//! | [`traces`] | the span of a sampled call, with the feature `otel` |
 //! | [`logging`], [`metrics`], [`lifecycle`], [`clock`], [`config`] | what every room may use |
 //! | [`model`] | the read state and its pure transitions |
 //!
@@ -78,6 +81,8 @@ pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod doors;
+pub mod edge;
 pub mod engine;
 pub mod flush;
 pub mod journal;
@@ -91,6 +96,7 @@ pub mod rpc;
 pub mod sabotage;
 pub mod server;
 pub mod store;
+pub mod traces;
 
 /// The contract, generated from what is in `proto/readstates/v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

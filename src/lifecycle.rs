@@ -40,6 +40,8 @@ impl fmt::Display for Phase {
 pub struct State {
     /// Where the server is in its life.
     pub phase: Phase,
+    /// While it starts: another serves, and this one waits to take over.
+    pub standing_by: bool,
     /// Calls are refused for now, though it is no part of its life's end: the lease has lapsed,
     /// say. It may come and go.
     pub suspended: bool,
@@ -56,6 +58,7 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.phase {
             Phase::Ready if self.suspended => f.write_str("suspended"),
+            Phase::Starting if self.standing_by => f.write_str("standing by"),
             phase => phase.fmt(f),
         }
     }
@@ -72,7 +75,7 @@ pub struct Lifecycle {
 impl Lifecycle {
     /// A life that is just starting.
     pub fn new() -> Self {
-        let state = State { phase: Phase::Starting, suspended: false };
+        let state = State { phase: Phase::Starting, standing_by: false, suspended: false };
         Self { state: watch::Sender::new(state), draining: Arc::default() }
     }
 
@@ -103,9 +106,14 @@ impl Lifecycle {
     /// phase stays.
     pub fn suspend(&self, suspended: bool) {
         self.state.send_if_modified(|state| {
-            let is_new = state.suspended != suspended;
-            state.suspended = suspended;
-            is_new
+            std::mem::replace(&mut state.suspended, suspended) != suspended
+        });
+    }
+
+    /// Says whether the start waits for another server to end. The phase stays.
+    pub fn stand_by(&self, standing_by: bool) {
+        self.state.send_if_modified(|state| {
+            std::mem::replace(&mut state.standing_by, standing_by) != standing_by
         });
     }
 
@@ -174,6 +182,19 @@ mod tests {
         life.suspend(true);
         life.advance(Phase::Draining);
         assert_eq!(shown(&life), (false, "draining".to_owned()));
+    }
+
+    #[test]
+    fn it_stands_by_while_it_starts() {
+        let life = Lifecycle::new();
+        life.stand_by(true);
+        assert_eq!(life.state().to_string(), "standing by");
+        let watcher = life.subscribe();
+        life.stand_by(true);
+        assert!(!watcher.has_changed().expect("open"));
+        life.stand_by(false);
+        assert!(watcher.has_changed().expect("open"));
+        assert_eq!(life.state().to_string(), "starting");
     }
 
     #[tokio::test]

@@ -4,13 +4,12 @@ use std::{io, process::ExitCode};
 
 use clap::{ArgMatches, Command, FromArgMatches as _, Subcommand as _};
 use readstates::{
-    cli::{self, ClientCommand, Exit},
+    cli::{self, ClientCommand, Exit, Program},
     clock::Clock,
     config::{self, Config},
     logging,
     server::{self, Server, Shutdown, StartError, Stopped},
 };
-use tokio::runtime::Runtime;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -50,13 +49,14 @@ fn serve(matches: &ArgMatches) -> Exit {
 }
 
 fn ask(matches: &ArgMatches) -> Exit {
+    let program = Program { command: command(), resolve: server::resolved };
     match ClientCommand::from_arg_matches(matches) {
-        Ok(client) => run(Runtime::new(), cli::run(client, command())),
+        Ok(client) => run(tokio::runtime::Runtime::new(), cli::run(client, program)),
         Err(error) => cli::explain(&error),
     }
 }
 
-fn run(runtime: io::Result<Runtime>, work: impl Future<Output = Exit>) -> Exit {
+fn run(runtime: io::Result<tokio::runtime::Runtime>, work: impl Future<Output = Exit>) -> Exit {
     let Ok(runtime) = runtime else {
         eprintln!("readstates: the system refused threads");
         return Exit::Failed;
@@ -74,6 +74,7 @@ async fn serve_until_stopped(config: Config) -> Exit {
     };
     match served.await.inspect_err(|error| tracing::error!(%error, "readstates did not serve")) {
         Ok(Stopped { unflushed: 0 }) => Exit::Done,
+        Err(error) if error.is_of_configuration() => Exit::Usage,
         Ok(_) | Err(_) => Exit::Failed,
     }
 }

@@ -6,8 +6,12 @@ use readstates::{
     cache::{Access, Cache, Log, Sizing},
     clock::Now,
     flush::JournalLog,
-    journal::{JournalError, JournalOptions, Recovery, SimulatedDisk, Step},
-    model::{ChannelId, Key, MessageId, Operation, UserId, Version},
+    journal::{
+        Disk, Image, JournalError, JournalId, JournalOptions, Link, Manifest, Recovery, Repair,
+        SEGMENT_BYTES_MIN, SegmentHeader, SegmentId, SimulatedDisk, Spare, Step,
+    },
+    model::{ChannelId, Key, MessageId, Operation, Sequence, UserId, Version},
+    store::CommitNumber,
 };
 
 const SMALL: JournalOptions =
@@ -63,4 +67,71 @@ fn what_is_newer_than_a_pending_deletion_is_written_down_anew() {
     let before = journal.last();
     cache.copy_flushed(&key, &state);
     assert_eq!(journal.last(), before, "it is deleted, and must not come back");
+}
+
+const LAST_SEGMENT: SegmentId = SegmentId(u64::MAX);
+
+/// What is on the disk but for the lock.
+fn files(disk: &SimulatedDisk) -> Image {
+    let mut image = disk.image();
+    image.remove("lock");
+    image
+}
+
+/// A file with the last number that a segment can have was overwritten by a repair: the number of
+/// the segments that it writes did not get beyond that one.
+#[test]
+fn a_repair_overwrites_no_segment_with_the_last_number() {
+    let disk = SimulatedDisk::default();
+    let recovery = Recovery::open(Arc::new(disk.clone()), SMALL).expect("a journal");
+    let (journal, mut writer) = recovery.begin().expect("it begins");
+    journal.append_ceiling(Version::from_micros(7));
+    assert!(matches!(writer.step(), Step::Committed { .. }));
+    drop((recovery, journal, writer));
+    let mut image = files(&disk);
+    let stray = image.remove("spare.new").unwrap_or_default();
+    image.insert(LAST_SEGMENT.file_name(), [&b"of somebody else"[..], &stray].concat());
+    let disk = SimulatedDisk::restore(image.clone());
+    let dyn_disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let refused = Repair::of(&dyn_disk, &SMALL, true).expect_err("there is no number left");
+    assert!(matches!(refused, JournalError::NumbersExhausted { .. }), "{refused}");
+    assert!(refused.to_string().contains("move the file that does out of the folder"), "{refused}");
+    assert!(files(&disk) == image, "nothing was changed");
+    disk.remove(&LAST_SEGMENT.file_name()).expect("no fault");
+    assert!(Repair::of(&dyn_disk, &SMALL, true).expect("it is read").is_whole());
+}
+
+/// So did a start, where that segment was the journal's last one and had records.
+#[test]
+fn a_start_overwrites_no_segment_with_the_last_number() {
+    let disk = SimulatedDisk::default();
+    let manifest = Manifest {
+        journal: JournalId(1),
+        store: 0,
+        horizon: Sequence::ZERO,
+        commits: CommitNumber(0),
+        oldest: LAST_SEGMENT,
+        newest: LAST_SEGMENT,
+        ceiling: Version::ZERO,
+    };
+    manifest.write(&disk).expect("no fault");
+    let header = SegmentHeader {
+        journal: JournalId(1),
+        segment: LAST_SEGMENT,
+        segment_bytes: SEGMENT_BYTES_MIN,
+        first: Sequence::ZERO.next(),
+        ceiling: Version::ZERO,
+        horizon: Sequence::ZERO,
+        commits: CommitNumber(0),
+        previous: Link::default(),
+        repaired: false,
+    };
+    let spare = Spare::prepare(&disk, SEGMENT_BYTES_MIN).expect("no fault");
+    spare.take_place(&disk, header).expect("no fault");
+    let before = files(&disk);
+    let recovery = Recovery::open(Arc::new(disk.clone()), SMALL).expect("it is whole");
+    let refused = recovery.begin().err();
+    assert!(matches!(refused, Some(JournalError::NumbersExhausted { .. })), "{refused:?}");
+    assert!(matches!(recovery.retire(), Err(JournalError::NumbersExhausted { .. })));
+    assert!(files(&disk) == before, "nothing was changed");
 }

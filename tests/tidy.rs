@@ -3,6 +3,10 @@
 
 #[path = "tidy/finding.rs"]
 mod finding;
+#[path = "tidy/locks.rs"]
+mod locks;
+#[path = "tidy/logs.rs"]
+mod logs;
 #[path = "tidy/rooms.rs"]
 mod rooms;
 #[path = "tidy/shape.rs"]
@@ -66,6 +70,17 @@ fn rooms_import_only_what_they_may() {
 #[test]
 fn files_are_in_shape() {
     assert_none(sources().iter().flat_map(shape::check).collect());
+}
+
+#[test]
+fn logs_name_no_users() {
+    assert_none(sources().iter().flat_map(logs::check).collect());
+}
+
+#[test]
+fn fuzzed_is_what_is_shipped() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).expect("it is there");
+    assert_none(locks::check(&read("Cargo.lock"), &read("tests/fuzz/Cargo.lock")));
 }
 
 #[test]

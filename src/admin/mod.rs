@@ -35,22 +35,18 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 const INDEX: &str = "\
 readstates, the operator's port
 
-/metrics  for Prometheus
 /livez    200 while the process works
 /readyz   200 while calls are served
 ";
 
-#[derive(Clone)]
-struct Watched {
-    metrics: Arc<Metrics>,
-    lifecycle: Lifecycle,
-}
+/// What the index says besides where metrics are shown.
+const INDEX_OF_METRICS: &str = "/metrics  for Prometheus\n";
 
 /// Serves the port on `listener` until `shutdown` ends, and then at most a second longer: a peer
-/// that stays silent cannot hold up the end.
+/// that stays silent cannot hold up the end. Without `metrics` it has the probes only.
 pub async fn serve(
     listener: TcpListener,
-    metrics: Arc<Metrics>,
+    metrics: Option<Arc<Metrics>>,
     lifecycle: Lifecycle,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
@@ -80,17 +76,21 @@ async fn serve_on(
     }
 }
 
-fn router(metrics: Arc<Metrics>, lifecycle: Lifecycle) -> Router {
-    Router::new()
-        .route("/", get(|| async { INDEX }))
-        .route("/metrics", get(scrape))
+fn router(metrics: Option<Arc<Metrics>>, lifecycle: Lifecycle) -> Router {
+    let probes = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness))
-        .with_state(Watched { metrics, lifecycle })
+        .with_state(lifecycle);
+    match metrics {
+        Some(metrics) => probes
+            .route("/", get(|| async { format!("{INDEX}{INDEX_OF_METRICS}") }))
+            .route("/metrics", get(scrape).with_state(metrics)),
+        None => probes.route("/", get(|| async { INDEX })),
+    }
 }
 
-async fn scrape(State(watched): State<Watched>) -> Response {
-    match watched.metrics.encode() {
+async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {
+    match metrics.encode() {
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be written");
@@ -99,8 +99,8 @@ async fn scrape(State(watched): State<Watched>) -> Response {
     }
 }
 
-async fn readiness(State(watched): State<Watched>) -> (StatusCode, String) {
-    let state = watched.lifecycle.state();
+async fn readiness(State(lifecycle): State<Lifecycle>) -> (StatusCode, String) {
+    let state = lifecycle.state();
     let code = if state.serves() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, format!("{state}\n"))
 }

@@ -20,10 +20,18 @@ struct Port {
 }
 
 async fn port(connections_max: usize, lifetime: Duration) -> Port {
+    let metrics = Arc::new(Metrics::new().expect("names are valid"));
+    port_showing(Some(metrics), connections_max, lifetime).await
+}
+
+async fn port_showing(
+    metrics: Option<Arc<Metrics>>,
+    connections_max: usize,
+    lifetime: Duration,
+) -> Port {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let lifecycle = Lifecycle::new();
-    let metrics = Arc::new(Metrics::new().expect("names are valid"));
     let (stop, stopped) = oneshot::channel();
     let router = router(metrics, lifecycle.clone());
     let listener = BoundedListener::new(listener, connections_max, lifetime);
@@ -105,6 +113,15 @@ async fn the_index_names_every_page_and_the_rest_is_not_found() {
         assert!(index.contains(&format!("\n{page} ")), "{index}");
     }
     assert!(answer(&port, "/secrets").await.starts_with("HTTP/1.1 404 Not Found\r\n"));
+}
+
+#[tokio::test]
+async fn without_metrics_the_probes_stay() {
+    let port = port_showing(None, CONNECTIONS_MAX, CONNECTION_LIFETIME).await;
+    assert!(answer(&port, "/metrics").await.starts_with("HTTP/1.1 404 Not Found\r\n"));
+    assert!(answer(&port, "/livez").await.starts_with("HTTP/1.1 200 OK\r\n"));
+    let index = answer(&port, "/").await;
+    assert!(index.contains("/readyz") && !index.contains("/metrics"), "{index}");
 }
 
 #[tokio::test]

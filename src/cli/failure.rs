@@ -124,7 +124,8 @@ pub fn is_local(status: &Status) -> bool {
     status.source().is_some()
 }
 
-/// Code, reason and message on one line; each bad field on a line of its own.
+/// Code, reason and message on one line; each bad field, and the name that the call may have in the
+/// log of the server, on lines of their own.
 pub fn describe(status: &Status) -> String {
     let mut text = code_name(status.code()).to_owned();
     if let Some(error) = status.get_details_error_info() {
@@ -139,6 +140,10 @@ pub fn describe(status: &Status) -> String {
     {
         // Writing to a String cannot fail.
         let _ = write!(text, "\n  {}: {}", violation.field, violation.description);
+    }
+    let id = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok());
+    if let Some(id) = id {
+        text.extend(["\n  request_id: ", id]);
     }
     text
 }
@@ -197,6 +202,13 @@ mod tests {
     fn a_refusal_is_told_with_code_reason_message_and_field() {
         let text = describe(&refusal(Code::InvalidArgument));
         assert_eq!(text, "INVALID_ARGUMENT INVALID_ID: bad id\n  user_id: must not be 0");
+    }
+
+    #[test]
+    fn the_name_of_a_call_in_the_log_of_the_server_is_told() {
+        let mut status = refusal(Code::DataLoss);
+        status.metadata_mut().insert("x-request-id", "0af7".parse().expect("it is a value"));
+        assert!(describe(&status).ends_with("\n  request_id: 0af7"));
     }
 
     #[test]

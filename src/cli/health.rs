@@ -66,7 +66,7 @@ mod tests {
             service: service.to_owned(),
             deadline: Duration::from_secs(30),
             json: false,
-            target: Target { url },
+            target: Target { url, ..Target::default() },
         })
         .await
     }

@@ -1,11 +1,13 @@
 //! The client's side of the program: every subcommand besides `serve`, one file each. It talks to a
 //! server through the generated client only and knows nothing of how the server works. Only
-//! `journal` works on files instead, for a server that is down, and `schema` on a cluster, before
-//! there is one.
+//! `journal` works on files instead, for a server that is down, `schema` on a cluster, before there
+//! is one, and `config` on what a server would be started with.
 
+mod bearer;
 mod bench;
 mod cluster;
 mod completions;
+mod config;
 mod dump;
 mod dump_file;
 mod failure;
@@ -27,12 +29,15 @@ mod show;
 mod state;
 mod table;
 mod target;
+mod token;
+mod trust;
 mod verify;
 mod walk;
 mod watch;
 
 pub use bench::BenchArgs;
 pub use completions::CompletionsArgs;
+pub use config::ConfigCommand;
 pub use dump::DumpArgs;
 pub use failure::Exit;
 pub use health::HealthArgs;
@@ -42,11 +47,14 @@ pub use load::LoadArgs;
 pub use replay::ReplayArgs;
 pub use schema::SchemaCommand;
 pub use state::{AckArgs, GetArgs, IncrementArgs, ResetArgs};
+pub use token::TokenArgs;
 pub use verify::VerifyArgs;
 pub use watch::WatchArgs;
 
 use clap::{Command, Subcommand, error::ErrorKind};
 use failure::Failure;
+
+use crate::config::Config;
 
 /// What the program can do as a client.
 #[derive(Clone, Debug, Subcommand)]
@@ -81,14 +89,28 @@ pub enum ClientCommand {
     /// The tables of a Cassandra or ScyllaDB cluster: print them, or make them
     #[command(subcommand)]
     Schema(SchemaCommand),
+    /// Print a new token, and its line for the callers file of a server
+    Token(TokenArgs),
+    /// Print the configuration of a server, check it, or print a sample of its file
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
 
+/// What commands show that only the whole program knows.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its command line.
+    pub command: Command,
+    /// What a server makes of the settings that are left to it: key and value.
+    pub resolve: fn(&Config) -> Vec<(&'static str, String)>,
+}
+
 /// Runs `command` to its end and says how the program should exit; what went wrong is printed on
-/// stderr. `root` is the whole program's command line, for completions.
-pub async fn run(command: ClientCommand, root: Command) -> Exit {
-    match dispatch(command, root).await {
+/// stderr.
+pub async fn run(command: ClientCommand, program: Program) -> Exit {
+    match dispatch(command, program).await {
         Ok(exit) => exit,
         Err(failure) => {
             failure.print();
@@ -107,7 +129,7 @@ pub fn explain(said: &clap::Error) -> Exit {
     }
 }
 
-async fn dispatch(command: ClientCommand, root: Command) -> Result<Exit, Failure> {
+async fn dispatch(command: ClientCommand, program: Program) -> Result<Exit, Failure> {
     match command {
         ClientCommand::Replay(args) => replay::replay(args).await,
         ClientCommand::Bench(args) => bench::bench(args).await,
@@ -123,7 +145,9 @@ async fn dispatch(command: ClientCommand, root: Command) -> Result<Exit, Failure
         ClientCommand::Verify(args) => verify::verify(args).await,
         ClientCommand::Journal(command) => journal::journal(command).await,
         ClientCommand::Schema(command) => schema::schema(command).await,
-        ClientCommand::Completions(args) => completions::completions(args, root),
+        ClientCommand::Token(args) => token::token(args),
+        ClientCommand::Config(command) => config::config(command, &program),
+        ClientCommand::Completions(args) => completions::completions(args, program.command),
     }
 }
 

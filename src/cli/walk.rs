@@ -4,22 +4,22 @@ use std::{cell::Cell, time::Duration};
 
 use indicatif::ProgressBar;
 use tokio::time::timeout;
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Status, Streaming};
 
 use super::{
     failure::{Failure, describe},
     kind,
     output::complain,
     retry::{CallError, is_passing, persist},
-    target::Target,
+    target::{Line, Target},
 };
 use crate::proto::{
     DumpRequest, DumpResponse, Key, StateRecord,
     maintenance_service_client::MaintenanceServiceClient,
 };
 
-/// The generated client of the other service over a plain connection.
-pub type MaintenanceClient = MaintenanceServiceClient<Channel>;
+/// The generated client of the other service.
+pub type MaintenanceClient = MaintenanceServiceClient<Line>;
 
 /// Longest time until an answer begins, and until each part of it is there. Before the first one of
 /// a dump or a check is a flush.

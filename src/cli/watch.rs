@@ -171,7 +171,7 @@ mod tests {
             once: false,
             json: false,
             deadline: Duration::from_secs(1),
-            target: Target { url: String::new() },
+            target: Target::default(),
         };
         let mut watching = Watching::new(&args);
         assert!(watching.targets.values().all(|target| target.from_now));

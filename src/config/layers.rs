@@ -20,6 +20,8 @@ pub enum Origin {
         /// Counted from 1.
         line: Option<usize>,
     },
+    /// Nowhere: it follows from the setting of that key.
+    Setting(&'static str),
     /// Nowhere: it is the default.
     Default,
 }
@@ -31,6 +33,7 @@ impl fmt::Display for Origin {
             Self::Variable(variable) => write!(f, "variable {variable}"),
             Self::File { name, line: Some(line) } => write!(f, "file {name}, line {line}"),
             Self::File { name, line: None } => write!(f, "file {name}"),
+            Self::Setting(key) => write!(f, "setting {key}"),
             Self::Default => f.write_str("default"),
         }
     }

@@ -2,35 +2,42 @@
 //! everything that is wrong with it at once.
 //!
 //! `table` lists the settings; `layers` lays flag > variable > file > default over each other;
-//! `reader` parses what remains; flags, sample file and messages are generated from the table.
+//! `reader` parses what remains; `effective` tells it back. Flags, sample file and messages are
+//! generated from the table.
 
 mod args;
 mod choice;
+mod effective;
 mod error;
 mod file;
 mod layers;
+mod listen;
 mod nearest;
 mod reader;
 mod sample;
 mod secret;
 mod setting;
+mod spelling;
 mod table;
 #[cfg(test)]
 mod tests;
 mod value;
 
-use std::{env, ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, time::Duration};
 
 use clap::ArgMatches;
 
 pub use args::{args, args_of};
 pub use choice::{Durability, LogFormat, ReplicaQuorum, RuntimeForm, StoreKind};
+pub use effective::{Effective, EffectiveValue};
 pub use error::{ConfigError, ConfigErrors};
 pub use file::ConfigFile;
 pub use layers::Origin;
+pub use listen::{Listen, ListenAddress};
 pub use sample::sample;
 pub use secret::Secret;
 pub use setting::Setting;
+pub use spelling::{assignment, value};
 pub use table::Config;
 
 use layers::Layers;
@@ -47,27 +54,18 @@ pub fn settings() -> impl Iterator<Item = &'static Setting> {
 impl Config {
     /// The configuration of this process: its flags, its environment and the file they name.
     pub fn from_process(matches: &ArgMatches) -> Result<Self, ConfigErrors> {
-        let named = || env::var_os(args::CONFIG_VARIABLE).map(PathBuf::from);
-        let path = args::config_path(matches).or_else(named);
-        let file = path.map(|path| ConfigFile::read(&path)).transpose()?;
-        Self::load(matches, env::vars_os(), file.as_ref())
+        Effective::from_process(matches).map(|effective| effective.config)
     }
 
     /// The configuration that these flags, variables and file make.
     ///
-    /// `matches` are of a command made with [`args`], or of one without settings.
+    /// `matches` are of a command made with [`args()`], or of one without settings.
     pub fn load<K: Into<OsString>, V: Into<OsString>>(
         matches: &ArgMatches,
         variables: impl IntoIterator<Item = (K, V)>,
         file: Option<&ConfigFile>,
     ) -> Result<Self, ConfigErrors> {
-        let layers = Layers::gather(matches, variables, file);
-        let mut reader = Reader::new(&layers);
-        let mut config = Self::read(&mut reader);
-        config.settle(&mut reader);
-        config.check(&mut reader);
-        let errors: Vec<_> = layers.errors.iter().cloned().chain(reader.errors).collect();
-        if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+        Effective::load(matches, variables, file).map(|effective| effective.config)
     }
 
     /// Lets defaults follow what they depend on.
@@ -79,14 +77,20 @@ impl Config {
                 reader.refuse("durability", problem.to_owned());
             }
             self.durability = Durability::Memory;
+            reader.follow("durability", "memory", "store");
+        }
+        if self.cache_entries.is_some() {
+            reader.replace("cache-memory", "cache-entries");
         }
     }
 
     /// Refuses settings that are right one by one and wrong together.
     fn check(&self, reader: &mut Reader<'_>) {
-        if self.listen.port() != 0 && self.listen == self.admin_listen {
+        let is_taken = self.listen.tcp().any(|address| address == self.admin_listen);
+        if self.admin_listen.port() != 0 && is_taken {
             reader.refuse("admin-listen", "allowed is any address but that of listen".to_owned());
         }
+        self.check_tls(reader);
         self.check_cluster(reader);
         let Some(entries) = self.cache_entries else { return };
         if reader.is_given("cache-memory") {
@@ -103,6 +107,22 @@ impl Config {
 }
 
 impl Config {
+    /// As [`Self::check`], for what is about encryption.
+    fn check_tls(&self, reader: &mut Reader<'_>) {
+        if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
+            let problem = "allowed is both of tls-cert-file and tls-key-file, or none";
+            reader.refuse("tls-cert-file", problem.to_owned());
+        }
+        if self.tls_client_ca_file.is_some() && self.tls_cert_file.is_none() {
+            let problem = "callers can be asked for certificates only beside tls-cert-file";
+            reader.refuse("tls-client-ca-file", problem.to_owned());
+        }
+        if self.tls_client_cert_optional && self.tls_client_ca_file.is_none() {
+            let problem = "without tls-client-ca-file no caller is asked for a certificate";
+            reader.refuse("tls-client-cert-optional", problem.to_owned());
+        }
+    }
+
     /// As [`Self::check`], for what is about a cluster.
     fn check_cluster(&self, reader: &mut Reader<'_>) {
         if self.standby && self.store != StoreKind::Cassandra {

@@ -2,18 +2,30 @@
 
 use std::slice::Iter;
 
-use super::{ConfigError, Origin, Setting, layers::Layers, table::SETTINGS, value::Parsed};
+use super::{
+    ConfigError, EffectiveValue, Origin, Setting, layers::Layers, table::SETTINGS, value::Parsed,
+};
 
 /// Hands out one parsed value per setting of the table, in its order.
 pub(super) struct Reader<'a> {
     layers: &'a Layers,
     settings: Iter<'static, Setting>,
     pub(super) errors: Vec<ConfigError>,
+    /// Keys with the only value that another setting leaves them, and that one's key.
+    followed: Vec<(&'static str, &'static str, &'static str)>,
+    /// Keys of settings in whose place another stands, and that one's key.
+    replaced: Vec<(&'static str, &'static str)>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(layers: &'a Layers) -> Self {
-        Self { layers, settings: SETTINGS.iter(), errors: Vec::new() }
+        Self {
+            layers,
+            settings: SETTINGS.iter(),
+            errors: Vec::new(),
+            followed: Vec::new(),
+            replaced: Vec::new(),
+        }
     }
 
     /// The next setting's value. A refused one is noted and stands at its default, so that the
@@ -42,6 +54,29 @@ impl<'a> Reader<'a> {
             origin: given.map_or(Origin::Default, |given| given.origin.clone()),
             problem,
         });
+    }
+
+    /// Notes that `key` has the value `text`, as the setting `by` leaves it no other.
+    pub(super) fn follow(&mut self, key: &'static str, text: &'static str, by: &'static str) {
+        self.followed.push((key, text, by));
+    }
+
+    /// Notes that the setting `by` stands in the place of `key`.
+    pub(super) fn replace(&mut self, key: &'static str, by: &'static str) {
+        self.replaced.push((key, by));
+    }
+
+    /// The value of `setting` as it is in effect.
+    pub(super) fn effective(&self, setting: &Setting) -> EffectiveValue {
+        let key = setting.key;
+        let followed = self.followed.iter().find(|(followed, ..)| *followed == key);
+        let (text, origin) = match (followed, self.layers.given(key)) {
+            (Some((_, text, by)), _) => ((*text).to_owned(), Origin::Setting(by)),
+            (None, Some(given)) => (given.text.clone(), given.origin.clone()),
+            (None, None) => (setting.default.to_owned(), Origin::Default),
+        };
+        let replaced_by = self.replaced.iter().find(|(replaced, _)| *replaced == key);
+        EffectiveValue { key, text, origin, replaced_by: replaced_by.map(|(_, by)| *by) }
     }
 
     /// Whether anyone gave `key` a value.

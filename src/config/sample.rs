@@ -1,44 +1,37 @@
-//! The sample file: every setting with what it does, at its default.
+//! The sample file: every setting with what it does, at its default. It lies in
+//! `deploy/readstates.toml`.
 
-use std::fmt::Write as _;
-
-use super::{Setting, settings};
-
-/// Columns of a comment.
-const WIDTH: usize = 90;
+use super::{settings, spelling};
 
 /// A TOML file that spells out every default.
 pub fn sample() -> String {
     let mut text = String::from("# Settings of readstates. Flags and variables go before them.\n");
     for setting in settings() {
         text.push('\n');
-        push_comment(&mut text, setting.help());
-        push_default(&mut text, setting);
+        text.push_str(&spelling::comment(setting.help()));
+        text.push_str(&spelling::assignment(setting.key, setting.default));
+        text.push('\n');
     }
     text
 }
 
-fn push_comment(text: &mut String, words: &str) {
-    let mut line = String::from("#");
-    for word in words.split_whitespace() {
-        if line.len() + 1 + word.len() > WIDTH {
-            text.push_str(&line);
-            text.push('\n');
-            line.truncate(1);
-        }
-        line.push(' ');
-        line.push_str(word);
-    }
-    text.push_str(&line);
-    text.push('\n');
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn push_default(text: &mut String, setting: &Setting) {
-    let Setting { key, default, .. } = setting;
-    let is_bare = default.parse::<u64>().is_ok() || default.parse::<bool>().is_ok();
-    let written = match is_bare {
-        true => writeln!(text, "{key} = {default}"),
-        false => writeln!(text, "{key} = {default:?}"),
-    };
-    written.expect("a String takes everything");
+    /// For the message of the test only: at the root of the repository.
+    const REGENERATE: &str = "cargo run -- config sample > deploy/readstates.toml";
+
+    #[test]
+    fn the_file_that_is_deployed_is_the_sample() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/readstates.toml");
+        let file = std::fs::read_to_string(path).unwrap_or_default();
+        // Not `assert_eq`, which would bury the message under two whole files.
+        let first = sample().lines().zip(file.lines()).position(|(sample, file)| sample != file);
+        assert!(
+            file == sample(),
+            "deploy/readstates.toml is not the sample any more, from line {} on; run: {REGENERATE}",
+            first.unwrap_or_else(|| sample().lines().count().min(file.lines().count())) + 1
+        );
+    }
 }

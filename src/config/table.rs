@@ -6,10 +6,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use super::{
     Secret, Setting,
     choice::{Durability, LogFormat, ReplicaQuorum, RuntimeForm, StoreKind},
+    listen::Listen,
     reader::Reader,
     value::{
         address, auto_or, choice, count, directory, duration, file, filter, hosts, identifier,
-        none_or, secret, size, switch, text, zero_or,
+        none_or, parsed, secret, size, switch, text, zero_or,
     },
 };
 
@@ -50,11 +51,27 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Where the gRPC port listens. Port 0 picks a free one.
-    listen: SocketAddr = "listen" ADDRESS "127.0.0.1:50051", address;
+    /// Where gRPC is answered: an address, a path behind unix:, or several with commas between.
+    /// Port 0 picks a free one.
+    listen: Listen = "listen" ADDRESSES "127.0.0.1:50051", parsed;
 
     /// Where the admin port listens (metrics and probes). Port 0 picks a free one.
     admin_listen: SocketAddr = "admin-listen" ADDRESS "127.0.0.1:9090", address;
+
+    /// Who may call what: a TOML file of callers with their roles and credentials. Without it
+    /// everyone who reaches the gRPC port may call everything.
+    callers_file: Option<PathBuf> = "callers-file" FILE "none", none_or(file);
+
+    /// How often callers-file is looked at again. So long at most goes on what its callers may not
+    /// do any more, a stream under way included.
+    callers_check_every: Duration =
+        "callers-check-every" DURATION "5s", duration(10 * MS..=HOUR);
+
+    /// Answer server reflection, with which clients such as grpcurl learn what can be called.
+    reflection: bool = "reflection" SWITCH "true", switch;
+
+    /// Answer /metrics on the admin port; the probes are answered in any case.
+    metrics: bool = "metrics" SWITCH "true", switch;
 
     /// Where states rest: embedded (files under data-dir), memory (gone with the server) or
     /// cassandra (a cluster of Apache Cassandra or ScyllaDB).
@@ -140,6 +157,68 @@ settings! {
 
     /// Threads that serve calls; auto is one for each processor there is.
     serve_threads: Option<usize> = "serve-threads" NUMBER "auto", auto_or(count(1..=1_024));
+
+    /// The most calls at once, streams not counted. Reads of one state are refused where three
+    /// quarters are taken, calls about many states where half are.
+    max_in_flight: usize = "max-in-flight" NUMBER "8192", count(2..=1_000_000);
+
+    /// The most calls at once that are about many states: lists, batches, fan-outs.
+    max_bulk_in_flight: usize = "max-bulk-in-flight" NUMBER "512", count(1..=1_000_000);
+
+    /// The most streams at once: watches, streams of operations, dumps.
+    max_streams: usize = "max-streams" NUMBER "16384", count(1..=10_000_000);
+
+    /// Memory for long answers that callers have yet to take; beyond it calls about many states
+    /// are refused.
+    max_answer_memory: u64 = "max-answer-memory" SIZE "256MiB", size(MIB..=16 * TIB);
+
+    /// How long a call may take that is no stream, whatever its caller allows.
+    max_call_time: Duration = "max-call-time" DURATION "60s", duration(MS..=DAY);
+
+    /// The memory that this process may have; auto is what its control group may. At nine tenths of
+    /// it only calls about one state are served.
+    memory_limit: Option<u64> = "memory-limit" SIZE "auto", auto_or(size(16 * MIB..=16 * TIB));
+
+    /// The most connections of callers at once; more are closed as they come.
+    max_connections: usize = "max-connections" NUMBER "10000", count(1..=1_000_000);
+
+    /// The most connections from one address (of IPv6 from one network of 64 bits); none where
+    /// all callers come through a proxy.
+    max_connections_per_peer: Option<usize> =
+        "max-connections-per-peer" NUMBER "1000", none_or(count(1..=1_000_000));
+
+    /// How long a new connection may take to encrypt itself and to begin HTTP/2.
+    handshake_timeout: Duration = "handshake-timeout" DURATION "10s", duration(MS..=HOUR);
+
+    /// A connection is asked to end after this long, give or take a tenth, so that callers spread
+    /// anew over servers.
+    max_connection_age: Option<Duration> =
+        "max-connection-age" DURATION "none", none_or(duration(SECOND..=30 * DAY));
+
+    /// How long calls of a connection that was asked to end may go on; then it is cut.
+    max_connection_age_grace: Duration =
+        "max-connection-age-grace" DURATION "30s", duration(MS..=DAY);
+
+    /// A connection whose peer takes nothing of what waits for it is cut after this long.
+    stall_timeout: Duration = "stall-timeout" DURATION "2m", duration(SECOND..=HOUR);
+
+    /// The certificate of this server with its chain, in PEM. With it every connection over the
+    /// network is encrypted. It is read anew when the file changes.
+    tls_cert_file: Option<PathBuf> = "tls-cert-file" FILE "none", none_or(file);
+
+    /// The key of tls-cert-file, in PEM. It is read anew when the file changes.
+    tls_key_file: Option<PathBuf> = "tls-key-file" FILE "none", none_or(file);
+
+    /// Certificates of those who may vouch for callers, in PEM. With it callers are asked for a
+    /// certificate. It is read anew when the file changes.
+    tls_client_ca_file: Option<PathBuf> = "tls-client-ca-file" FILE "none", none_or(file);
+
+    /// Whether a caller without a certificate is let in all the same, where tls-client-ca-file
+    /// is given: it may have a token.
+    tls_client_cert_optional: bool = "tls-client-cert-optional" SWITCH "false", switch;
+
+    /// How often the files of tls-cert-file, tls-key-file and tls-client-ca-file are looked at.
+    tls_reload_every: Duration = "tls-reload-every" DURATION "10s", duration(MS..=DAY);
 
     /// The most calls at once on one connection.
     max_concurrent_streams: u32 = "max-concurrent-streams" NUMBER "1024", count(1..=1_000_000);

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     ops::RangeInclusive,
     path::PathBuf,
+    str::FromStr,
     time::Duration,
 };
 
@@ -32,6 +33,11 @@ pub(super) fn address(text: &str) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| {
         "allowed is an IP address with a port, such as 127.0.0.1:50051 or [::]:50051".to_owned()
     })
+}
+
+/// A value that says itself what is allowed.
+pub(super) fn parsed<T: FromStr<Err = Refusal>>(text: &str) -> Parsed<T> {
+    text.parse()
 }
 
 /// A path of a directory.

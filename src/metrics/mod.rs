@@ -6,10 +6,12 @@
 
 mod cache;
 mod connections;
+mod doors;
 mod family;
 mod flush;
 mod journal;
 mod lease;
+mod memory;
 mod offer;
 mod rejections;
 mod rpc;
@@ -17,19 +19,27 @@ mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tls;
+#[cfg(feature = "otel")]
+mod traces;
 mod watch;
 
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 
 pub use cache::CacheSnapshot;
 pub use connections::ConnectionMetrics;
+pub use doors::DoorMetrics;
 pub use flush::FlushMetrics;
 pub use journal::{JournalMetrics, JournalSnapshot};
 pub use lease::{LeaseMetrics, LeaseSnapshot, Renewal};
+pub use memory::MemoryMetrics;
 pub use offer::OfferMetrics;
 pub use rejections::RejectionMetrics;
 pub use rpc::{CallType, RpcMetrics, RpcTable};
 pub use store::{OperationMetrics, StoreMetrics, StoreOperation};
+pub use tls::TlsMetrics;
+#[cfg(feature = "otel")]
+pub use traces::TraceMetrics;
 pub use watch::{WatchEnd, WatchMetrics};
 
 use snapshot::{SnapshotCollector, Source};
@@ -52,6 +62,10 @@ pub struct Metrics {
     pub in_flight_requests: IntGauge,
     /// Connections of the gRPC port.
     pub connections: ConnectionMetrics,
+    /// The memory of the process.
+    pub memory: MemoryMetrics,
+    /// Who may call, and who was refused.
+    pub doors: DoorMetrics,
     /// Calls refused because a bound is reached.
     pub rejections: RejectionMetrics,
     /// Misses that waited for a load which another call had begun.
@@ -68,6 +82,8 @@ pub struct Metrics {
     pub offers: OfferMetrics,
     /// Operations of the store.
     pub store: StoreMetrics,
+    /// The certificates of the gRPC port.
+    pub tls: TlsMetrics,
     /// Watches.
     pub watch: WatchMetrics,
 }
@@ -95,6 +111,8 @@ impl Metrics {
                 "Calls being served now.",
             )?,
             connections: ConnectionMetrics::new(&registry)?,
+            memory: MemoryMetrics::new(&registry)?,
+            doors: DoorMetrics::new(&registry)?,
             rejections: RejectionMetrics::new(&registry)?,
             coalesced_loads: family::counter(
                 &registry,
@@ -111,12 +129,22 @@ impl Metrics {
             lease: LeaseMetrics::new(&registry)?,
             offers: OfferMetrics::new(&registry)?,
             store: StoreMetrics::new(&registry)?,
+            tls: TlsMetrics::new(&registry)?,
             watch: WatchMetrics::new(&registry)?,
             cache,
             journal_now,
             lease_now,
             registry,
         })
+    }
+
+    /// Those of traces, which are shown only where calls are traced.
+    ///
+    /// # Errors
+    /// The second time.
+    #[cfg(feature = "otel")]
+    pub fn traces(&self) -> Result<TraceMetrics, MetricsError> {
+        TraceMetrics::new(&self.registry)
     }
 
     /// Says where the cache's numbers come from: `source` is called at every scrape, so it must be

@@ -19,6 +19,18 @@ pub struct RejectionMetrics {
     pub not_owner: IntCounter,
     /// A watcher did not read.
     pub slow_consumer: IntCounter,
+    /// The connection has as much under way as is left for all others.
+    pub share: IntCounter,
+    /// `max-in-flight`, or the share of it that such calls have.
+    pub in_flight: IntCounter,
+    /// `max-bulk-in-flight`.
+    pub bulk_in_flight: IntCounter,
+    /// `max-streams`.
+    pub streams: IntCounter,
+    /// `max-answer-memory`.
+    pub waiting_bytes: IntCounter,
+    /// The process has nearly as much memory as it may have.
+    pub memory: IntCounter,
 }
 
 impl RejectionMetrics {
@@ -37,6 +49,12 @@ impl RejectionMetrics {
             draining: reason("draining")?,
             not_owner: reason("not_owner")?,
             slow_consumer: reason("slow_consumer")?,
+            share: reason("connection_share")?,
+            in_flight: reason("in_flight")?,
+            bulk_in_flight: reason("bulk_in_flight")?,
+            streams: reason("streams")?,
+            waiting_bytes: reason("answer_memory")?,
+            memory: reason("memory")?,
         })
     }
 }

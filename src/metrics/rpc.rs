@@ -105,12 +105,18 @@ pub(super) const SERVICES: [Service; 5] = [
 /// The metrics of one method.
 #[derive(Debug)]
 pub struct RpcMetrics {
+    name: String,
     started: IntCounter,
     handled: [IntCounter; CODES.len()],
     seconds: Histogram,
 }
 
 impl RpcMetrics {
+    /// Service and method, such as `readstates.v1.ReadStatesService/Ack`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Counts a call that came in.
     pub fn start(&self) {
         self.started.inc();
@@ -196,6 +202,7 @@ impl Families {
             handled.push(self.handled.get_metric_with_label_values(&labels)?);
         }
         Ok(RpcMetrics {
+            name: format!("{service}/{method}"),
             started: self.started.get_metric_with_label_values(&labels)?,
             handled: handled.try_into().expect("one counter was made per code"),
             seconds: self.seconds.get_metric_with_label_values(&labels)?,

@@ -7,7 +7,7 @@ use std::{
 use super::*;
 
 /// Every metric of the server, as dashboards and alerts know it.
-const NAMES: [&str; 66] = [
+const NAMES: [&str; 80] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "grpc_server_started_total",
@@ -19,6 +19,7 @@ const NAMES: [&str; 66] = [
     "process_threads",
     "process_virtual_memory_bytes",
     "readstates_accept_errors_total",
+    "readstates_answers_waiting_bytes",
     "readstates_build_info",
     "readstates_cache_bytes",
     "readstates_cache_capacity_entries",
@@ -27,8 +28,14 @@ const NAMES: [&str; 66] = [
     "readstates_cache_hits_total",
     "readstates_cache_misses_total",
     "readstates_cache_victims",
+    "readstates_callers",
+    "readstates_callers_expired",
+    "readstates_callers_loaded_timestamp_seconds",
+    "readstates_callers_reload_failures_total",
     "readstates_coalesced_loads_total",
     "readstates_connections",
+    "readstates_connections_cut_total",
+    "readstates_connections_rejected_total",
     "readstates_dirty_entries",
     "readstates_dirty_limit_entries",
     "readstates_dirty_refused_total",
@@ -38,6 +45,7 @@ const NAMES: [&str; 66] = [
     "readstates_flush_rows_total",
     "readstates_flush_seconds",
     "readstates_flush_write_running_seconds",
+    "readstates_handshake_failures_total",
     "readstates_in_flight_requests",
     "readstates_journal_bytes",
     "readstates_journal_checkpoint_age_seconds",
@@ -62,12 +70,18 @@ const NAMES: [&str; 66] = [
     "readstates_lease_renewals_total",
     "readstates_lease_unknown_total",
     "readstates_loads_in_flight",
+    "readstates_memory_limit_bytes",
+    "readstates_memory_used_bytes",
     "readstates_offer_failures_total",
     "readstates_offer_records_total",
     "readstates_oldest_dirty_age_seconds",
+    "readstates_requests_denied_total",
     "readstates_requests_rejected_total",
     "readstates_store_errors_total",
     "readstates_store_operation_seconds",
+    "readstates_tls_certificate_not_after_seconds",
+    "readstates_tls_reload_failures_total",
+    "readstates_tls_reloads_total",
     "readstates_watch_ended_total",
     "readstates_watch_events_total",
     "readstates_watch_queue_depth",
@@ -94,6 +108,40 @@ fn every_metric_is_there_from_the_start() {
     let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let expected: BTreeSet<_> = NAMES.into_iter().collect();
     assert_eq!(names.collect::<BTreeSet<_>>(), expected);
+}
+
+/// Labels multiply series, and a scrape is read by many: none may tell users or callers apart.
+#[test]
+fn labels_say_what_was_done_and_never_for_whom() {
+    const LABELS: [&str; 15] = [
+        "cause",
+        "grpc_code",
+        "grpc_method",
+        "grpc_service",
+        "grpc_type",
+        "kind",
+        "le",
+        "operation",
+        "reason",
+        "result",
+        "runtime",
+        "rustc",
+        "shape",
+        "state",
+        "version",
+    ];
+    let metrics = metrics();
+    metrics.connections.of("serving-0");
+    let text = metrics.encode().expect("it encodes");
+    let mut found = BTreeSet::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let Some((_, labels)) = line.split_once('{') else { continue };
+        // Values are in quotes: what is outside of them are names.
+        let outside = labels.split('"').step_by(2);
+        found.extend(outside.filter_map(|name| name.trim_start_matches(',').strip_suffix('=')));
+    }
+    let known = BTreeSet::from(LABELS);
+    assert!(found.is_subset(&known), "{:?}", found.difference(&known));
 }
 
 #[test]
@@ -297,7 +345,7 @@ fn the_kinds_of_errors_are_those_of_the_store() {
     use crate::store::StoreError;
     let errors = [
         StoreError::Unavailable(String::new()),
-        StoreError::Corrupt(String::new()),
+        StoreError::Corrupt(String::new().into()),
         StoreError::NewerFormat(String::new()),
         StoreError::Io(std::sync::Arc::new(std::io::Error::other("disk"))),
         StoreError::Closed,

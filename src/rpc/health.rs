@@ -16,6 +16,8 @@ use crate::lifecycle::{Lifecycle, Phase, State};
 /// The service under which health and reflection know this server.
 pub const SERVICE_NAME: &str = "readstates.v1.ReadStatesService";
 const LIVENESS: &str = "liveness";
+/// Characters of an unknown name that its answer shows: whoever asks may make it long.
+const NAME_SHOWN: usize = 100;
 
 /// Health by the server's state: `""` and the service serve while it is ready and not suspended,
 /// `liveness` while the process works.
@@ -52,7 +54,8 @@ impl HealthService for Health {
         let service = &request.get_ref().service;
         let status = status(service, self.lifecycle.state());
         if status == ServingStatus::ServiceUnknown {
-            let message = format!("no service {service:?} is known here");
+            let name: String = service.chars().take(NAME_SHOWN).collect();
+            let message = format!("no service {name:?} is known here");
             return Err(Failure::new(Reason::UnknownService, message).into());
         }
         Ok(Response::new(answer(status)))

@@ -1,4 +1,5 @@
-//! Around every call: counting, the caller's deadline, and reasons for errors that tonic makes.
+//! Around every call: counting, tracing, the caller's deadline, and reasons for errors that tonic
+//! makes.
 
 use std::{
     future::Future,
@@ -10,35 +11,56 @@ use std::{
 
 use http::{HeaderMap, Request, Response};
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
+    admission::{Admission, Class, Place},
     call::{Call, CallBody},
+    deadline::{self, Deadline},
     owned::Owned,
     reason::Reason,
+    share::Share,
     status::{Failure, reason_of_tonic},
 };
-use crate::{lease::Lease, lifecycle::Lifecycle, metrics::Metrics};
+use crate::{lease::Lease, lifecycle::Lifecycle, metrics::Metrics, traces::Tracer};
 
 /// How the paths of our own services begin.
 const OWN_SERVICES: &str = "/readstates.";
+const POLLED_AGAIN: &str = "a future is not polled after it is ready";
 
 /// Wraps a service; see the module's documentation.
 #[derive(Clone)]
 pub struct CallLayer {
     metrics: Arc<Metrics>,
+    tracer: Tracer,
     lifecycle: Lifecycle,
     owned: Owned,
+    admission: Admission,
+    /// How long a call may take that is no stream.
+    call_max: Duration,
 }
 
 impl CallLayer {
     /// Counts into `metrics`; refuses new calls of our own service once `lifecycle` drains, and
-    /// while the `lease` is not held, where there is one; then it gives no answers either.
-    pub fn new(metrics: Arc<Metrics>, lifecycle: Lifecycle, lease: Option<Lease>) -> Self {
+    /// while the `lease` is not held, where there is one; then it gives no answers either. Takes on
+    /// what `admission` allows, and lets a call that is no stream take as long as `call_max`.
+    pub fn new(
+        metrics: Arc<Metrics>,
+        lifecycle: Lifecycle,
+        lease: Option<Lease>,
+        admission: Admission,
+        call_max: Duration,
+    ) -> Self {
         let owned = Owned::new(lease, metrics.rejections.not_owner.clone());
-        Self { metrics, lifecycle, owned }
+        let tracer = Tracer::off();
+        Self { metrics, tracer, lifecycle, owned, admission, call_max }
+    }
+
+    /// The same, with spans by `tracer`; without it there are none.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 }
 
@@ -46,7 +68,7 @@ impl<S> Layer<S> for CallLayer {
     type Service = Calls<S>;
 
     fn layer(&self, inner: S) -> Calls<S> {
-        Calls { inner, layer: self.clone() }
+        Calls { inner, layer: self.clone(), share: Share::default() }
     }
 }
 
@@ -55,6 +77,15 @@ impl<S> Layer<S> for CallLayer {
 pub struct Calls<S> {
     inner: S,
     layer: CallLayer,
+    share: Share,
+}
+
+impl<S: Clone> Calls<S> {
+    /// The same for the calls of one connection, which share in the places as one.
+    #[must_use]
+    pub fn of_connection(&self) -> Self {
+        Self { share: Share::default(), ..self.clone() }
+    }
 }
 
 impl<S, B> Service<Request<B>> for Calls<S>
@@ -71,27 +102,40 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let path = request.uri().path();
-        let call = Call::arrive(Arc::clone(&self.layer.metrics), path);
-        let refusal = self.layer.refusal(path);
+        let metrics = Arc::clone(&self.layer.metrics);
+        let call = Call::arrive(metrics, &self.layer.tracer, path, request.headers());
+        let class = Class::of(path);
+        let place = match self.layer.refusal(path) {
+            Some(refusal) => Err(refusal),
+            None => self.layer.admission.admit(class, &self.share).map_err(|refusal| *refusal),
+        };
+        let (place, refusal) = match place {
+            Ok(place) => (Some(place), None),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let is_asked = refusal.is_none();
         // Whatever is answered is true only if nobody else has written meanwhile.
-        let is_asked = refusal.is_none() && path.starts_with(OWN_SERVICES);
-        let owned = is_asked.then(|| self.layer.owned.clone());
-        // Made before the call is polled, so that it is never later than tonic's own timer, which
-        // would answer CANCELLED.
-        let deadline = deadline(request.headers()).map(sleep);
-        Answering { inner: self.inner.call(request), refusal, deadline, owned, call: Some(call) }
+        let owned = (is_asked && path.starts_with(OWN_SERVICES)).then(|| self.layer.owned.clone());
+        let call_max = (!class.is_stream()).then_some(self.layer.call_max);
+        let deadline = Deadline::new(request.headers(), call_max);
+        // Nothing further in learns of what is refused.
+        let inner = is_asked.then(|| self.inner.call(request));
+        Answering { inner, refusal, place, deadline: Some(deadline), owned, call: Some(call) }
     }
 }
 
 pin_project! {
     /// An answer on its way.
     pub struct Answering<F> {
+        // None where there is a refusal.
         #[pin]
-        inner: F,
-        // Stands for the inner answer, which then is never asked for.
+        inner: Option<F>,
         refusal: Option<Response<Body>>,
-        #[pin]
-        deadline: Option<Sleep>,
+        // Kept by a stream until its end. Others have done their work once there is an answer:
+        // what waits to be read of it is bounded by itself.
+        place: Option<Place>,
+        // Kept by a stream, too.
+        deadline: Option<Deadline>,
         owned: Option<Owned>,
         call: Option<Call>,
     }
@@ -104,30 +148,35 @@ where
     type Output = Result<Response<CallBody<Body>>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let answered = match this.refusal.take() {
-            Some(refusal) => Poll::Ready(Ok(refusal)),
-            None => this.inner.poll(context),
+        let mut this = self.project();
+        let deadline = this.deadline.as_mut().expect(POLLED_AGAIN);
+        let answered = match (this.refusal.take(), this.inner.as_mut().as_pin_mut()) {
+            (Some(refusal), _) => Poll::Ready(Ok(refusal)),
+            (None, _) if deadline.is_over_before_it_began() => {
+                Poll::Ready(Ok(deadline::passed().into_http()))
+            }
+            (None, inner) => inner.expect("what is not refused is asked").poll(context),
         };
         let response = match answered {
             Poll::Ready(response) => response,
             // What was begun goes on without this call: no write is split by its deadline.
-            Poll::Pending => match this.deadline.as_pin_mut().map(|sleep| sleep.poll(context)) {
-                Some(Poll::Ready(())) => Ok(deadline_passed()),
-                _ => return Poll::Pending,
+            Poll::Pending => match deadline.poll(context) {
+                Poll::Ready(()) => Ok(deadline::passed().into_http()),
+                Poll::Pending => return Poll::Pending,
             },
         };
-        let call = this.call.take();
+        let mut call = this.call.take().expect(POLLED_AGAIN);
         let owned = this.owned.take().unwrap_or_default();
+        let place = this.place.take().filter(|place| place.class().is_stream());
+        let deadline = this.deadline.take().filter(|_| place.is_some());
         let response = match owned.refusal() {
             Some(refusal) if response.is_ok() => Ok(refusal.into_http()),
             _ => response,
         };
         Poll::Ready(response.map(|mut response| {
             give_reason(response.headers_mut());
-            let mut call = call.expect("a future is not polled after it is ready");
-            call.read_code(response.headers());
-            response.map(|body| CallBody::new(body, call, owned))
+            call.answer(response.headers_mut());
+            response.map(|body| CallBody::new(body, call, owned, place, deadline))
         }))
     }
 }
@@ -150,30 +199,6 @@ impl CallLayer {
     }
 }
 
-fn deadline_passed() -> Response<Body> {
-    let message = "the deadline passed; the outcome may be either, a retry settles it";
-    Status::from(Failure::new(Reason::Deadline, message)).into_http()
-}
-
-/// The `grpc-timeout` of the protocol: up to 8 digits and a unit.
-fn deadline(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let count: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(count * 3600)),
-        "M" => Some(Duration::from_secs(count * 60)),
-        "S" => Some(Duration::from_secs(count)),
-        "m" => Some(Duration::from_millis(count)),
-        "u" => Some(Duration::from_micros(count)),
-        "n" => Some(Duration::from_nanos(count)),
-        _ => None,
-    }
-}
-
 /// Errors that tonic makes by itself carry no reason, and some not the code of the contract.
 fn give_reason(headers: &mut HeaderMap) {
     if headers.contains_key("grpc-status-details-bin") {
@@ -185,27 +210,4 @@ fn give_reason(headers: &mut HeaderMap) {
     let Some(failure) = reason_of_tonic(&status) else { return };
     // Fails only for a message that is no header, which it was a moment ago.
     let _ = Status::from(failure).add_header(headers);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deadlines_of_every_unit_are_read_and_others_ignored() {
-        let read = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("grpc-timeout", text.parse().unwrap());
-            deadline(&headers)
-        };
-        assert_eq!(read("2H"), Some(Duration::from_secs(7200)));
-        assert_eq!(read("3M"), Some(Duration::from_secs(180)));
-        assert_eq!(read("99999999S"), Some(Duration::from_secs(99_999_999)));
-        assert_eq!(read("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(read("7u"), Some(Duration::from_micros(7)));
-        assert_eq!(read("0n"), Some(Duration::ZERO));
-        for wrong in ["", "S", "5", "123456789S", "-1S", "5x", "1.5S"] {
-            assert_eq!(read(wrong), None, "{wrong:?}");
-        }
-    }
 }

@@ -38,11 +38,11 @@ mod tests {
             atomic::{AtomicU64, Ordering},
         },
         task::{Context, Poll},
+        time::Duration,
     };
 
     use http::{Request, Response};
     use http_body::{Body as _, Frame};
-    use parking_lot::Mutex;
     use tonic::{Code, Status, body::Body};
     use tower::{Layer as _, Service};
 
@@ -50,27 +50,12 @@ mod tests {
         lease::{Acquire, BootClock, HELD_FOR, Lease},
         lifecycle::Lifecycle,
         metrics::Metrics,
-        rpc::{CallLayer, call::CallBody},
-        store::{LeaseRow, LeaseTable, Pending, Swap},
+        rpc::{Admission, CallLayer, call::CallBody},
+        store::OneRow,
     };
 
     const OWN: &str = "/readstates.v1.ReadStatesService/Get";
     const HEALTH: &str = "/grpc.health.v1.Health/Check";
-
-    /// A row that nobody else writes.
-    #[derive(Default)]
-    struct OneRow(Mutex<Option<LeaseRow>>);
-
-    impl LeaseTable for OneRow {
-        fn read(&self) -> Pending<'_, Option<LeaseRow>> {
-            Box::pin(future::ready(Ok(self.0.lock().clone())))
-        }
-
-        fn swap(&self, _: Option<LeaseRow>, new: LeaseRow) -> Pending<'_, Swap> {
-            *self.0.lock() = Some(new);
-            Box::pin(future::ready(Ok(Swap::Done)))
-        }
-    }
 
     struct Messages(VecDeque<&'static str>);
 
@@ -124,7 +109,9 @@ mod tests {
             let table = Arc::new(OneRow::default());
             let lease = Lease::acquire(table, clock, metrics.lease.clone(), wish).await;
             let lease = lease.expect("nobody has it");
-            let layer = CallLayer::new(Arc::clone(&metrics), Lifecycle::new(), Some(lease));
+            let (counts, life) = (Arc::clone(&metrics), Lifecycle::new());
+            let admission = Admission::of_all(&metrics);
+            let layer = CallLayer::new(counts, life, Some(lease), admission, Duration::MAX);
             Self { metrics, layer, now_ms }
         }
 

@@ -28,6 +28,8 @@ pub(super) enum Reason {
     NotOwner,
     StoreCorrupt,
     Deadline,
+    NoCredentials,
+    Role,
     Unimplemented,
     UnknownService,
 }
@@ -59,6 +61,8 @@ impl Reason {
             Self::NotOwner => "NOT_OWNER",
             Self::StoreCorrupt => "STORE_CORRUPT",
             Self::Deadline => "DEADLINE",
+            Self::NoCredentials => "NO_CREDENTIALS",
+            Self::Role => "ROLE",
             Self::Unimplemented => "UNIMPLEMENTED",
             Self::UnknownService => "UNKNOWN_SERVICE",
         }
@@ -88,6 +92,8 @@ impl Reason {
             }
             Self::StoreCorrupt => Code::DataLoss,
             Self::Deadline => Code::DeadlineExceeded,
+            Self::NoCredentials => Code::Unauthenticated,
+            Self::Role => Code::PermissionDenied,
             Self::Unimplemented => Code::Unimplemented,
         }
     }

@@ -23,11 +23,19 @@ pub(super) struct Failure {
     pub field: String,
     /// The state's current version, where a guard did not match it.
     pub current_version: Option<u64>,
+    /// When to come back, where that makes sense.
+    retry_after: Option<Duration>,
 }
 
 impl Failure {
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), field: String::new(), current_version: None }
+        let (message, retry_after) = (message.into(), retry_after(reason));
+        Self { reason, message, field: String::new(), current_version: None, retry_after }
+    }
+
+    /// The same failure, to be tried again after so long.
+    pub fn after_ms(self, pause_ms: u64) -> Self {
+        Self { retry_after: Some(Duration::from_millis(pause_ms)), ..self }
     }
 
     /// A request that is wrong in the field of that path.
@@ -55,24 +63,25 @@ impl Failure {
         if !self.field.is_empty() {
             details.add_bad_request_violation(&self.field, &self.message);
         }
-        if self.retry_after().is_some() {
-            details.set_retry_info(self.retry_after());
+        if self.retry_after.is_some() {
+            details.set_retry_info(self.retry_after);
         }
         details
     }
+}
 
-    fn retry_after(&self) -> Option<Duration> {
-        match self.reason {
-            Reason::DirtyLimit
-            | Reason::TooManyRequests
-            | Reason::SlowConsumer
-            | Reason::StoreUnavailable
-            | Reason::JournalFailed
-            | Reason::DiskFull
-            | Reason::Draining
-            | Reason::NotOwner => Some(RETRY_AFTER),
-            _ => None,
-        }
+/// Where coming back helps.
+fn retry_after(reason: Reason) -> Option<Duration> {
+    match reason {
+        Reason::DirtyLimit
+        | Reason::TooManyRequests
+        | Reason::SlowConsumer
+        | Reason::StoreUnavailable
+        | Reason::JournalFailed
+        | Reason::DiskFull
+        | Reason::Draining
+        | Reason::NotOwner => Some(RETRY_AFTER),
+        _ => None,
     }
 }
 
@@ -85,7 +94,7 @@ impl From<Failure> for Status {
         };
         let code = failure.reason.code();
         let mut status = Self::with_error_details(code, message, failure.details());
-        if let Some(delay) = failure.retry_after() {
+        if let Some(delay) = failure.retry_after {
             let delay_ms = MetadataValue::from(delay.as_millis() as u64);
             status.metadata_mut().insert("grpc-retry-pushback-ms", delay_ms);
         }
@@ -125,7 +134,12 @@ impl From<Error> for Failure {
             Error::Mismatch(view) => Some(view.version.as_micros()),
             _ => None,
         };
-        Self { current_version, ..Self::new(reason, error.to_string()) }
+        let message = match &error {
+            // Who asks for a damaged state is told which one it is.
+            Error::Corrupt(damage) => damage.named(),
+            _ => error.to_string(),
+        };
+        Self { current_version, ..Self::new(reason, message) }
     }
 }
 

@@ -1,8 +1,11 @@
 //! Why a server does not start.
 
-use std::{io, net::SocketAddr};
+use std::io;
 
 use crate::{
+    config::ListenAddress,
+    doors::CallersErrors,
+    edge::TlsError,
     flush::JournaledError,
     journal::{JournalError, OfferError},
     lease::{AcquireError, NotOwner},
@@ -18,16 +21,19 @@ pub enum StartError {
         /// The setting it came from.
         setting: &'static str,
         /// The address.
-        address: SocketAddr,
+        address: ListenAddress,
         /// What the system said.
         source: io::Error,
     },
+    /// The callers file is wrong.
+    #[error("{0}")]
+    Callers(#[from] CallersErrors),
     /// The store cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
     /// The keyspace is another service's.
     #[error("{0}")]
-    Held(#[from] AcquireError),
+    Held(AcquireError),
     /// The keyspace became another service's while this one ran. What was not yet written is in
     /// the journal, where there is one.
     #[error("{0}")]
@@ -56,15 +62,31 @@ pub enum StartError {
     /// A thread could not be started, or a socket does not answer.
     #[error("the system refused a thread or a socket: {0}")]
     Listen(io::Error),
-    /// The gRPC port failed while it was served.
-    #[error("the gRPC port failed: {0}")]
-    Serve(#[from] tonic::transport::Error),
+    /// The certificates of the gRPC port cannot be used.
+    #[error("{0}; see the settings tls-*")]
+    Tls(#[from] TlsError),
     /// A thread that serves calls ended while its connections were open.
     #[error("a thread that serves calls has ended; see the log above, and start the server again")]
     Deaf,
     /// A part of the program is put together wrongly.
     #[error("the program is put together wrongly: {0}")]
     Assembly(String),
+}
+
+impl StartError {
+    /// Whether what it was told is wrong, and not where it runs.
+    pub fn is_of_configuration(&self) -> bool {
+        matches!(self, Self::Callers(_) | Self::Tls(_))
+    }
+}
+
+impl From<AcquireError> for StartError {
+    fn from(error: AcquireError) -> Self {
+        match error {
+            AcquireError::GivenUp => Self::Interrupted,
+            error => Self::Held(error),
+        }
+    }
 }
 
 impl From<JournaledError> for StartError {

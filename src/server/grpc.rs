@@ -1,45 +1,42 @@
-//! The gRPC port: services, reflection and the limits of connections.
+//! What the gRPC port answers: services, reflection, and what wraps their calls.
 
-use std::{
-    future::{self, Future},
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::sync::Arc;
 
-use futures_util::Stream;
-use tonic::{service::Routes, transport};
+use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
+use tower::Layer as _;
 
-use super::{StartError, connection::Connection, start::Parts};
+use super::{StartError, start::Parts};
 use crate::{
     config::Config,
+    doors::Doors,
     lifecycle::Lifecycle,
+    metrics::Metrics,
     proto::{
         self, maintenance_service_server::MaintenanceServiceServer,
         read_states_service_server::ReadStatesServiceServer,
     },
-    rpc::{CallLayer, Health, Limits, Maintenance, Service},
+    rpc::{Admission, Bounds, CallLayer, DoorLayer, Health, Limits, Maintenance, Port, Service},
+    traces::Tracer,
 };
 
-/// A silent connection is asked for a sign of life this often, and cut without one.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
-const KEEPALIVE_GRACE: Duration = Duration::from_secs(20);
-/// Bytes of request headers at most.
-const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
-/// Calls that clients may cancel at once before h2 takes it for an attack and cuts the connection.
-const PENDING_RESETS_MAX: usize = 1024;
-
-/// Every service of the port, with what wraps their calls. Runtimes may serve it side by side.
-pub(super) struct Port {
-    routes: Routes,
-    calls: CallLayer,
+/// What wraps the calls of every service, and is neither setting nor part.
+pub(super) struct Wraps {
+    pub admission: Admission,
+    pub doors: Option<Doors>,
+    pub tracer: Tracer,
 }
 
-pub(super) fn routes(
+/// A request of health or reflection: a name or two. Health is open to everybody and never refused,
+/// so this bounds what a stranger can have the server hold.
+const NAME_BYTES: usize = 4 * 1024;
+
+/// Every service, with what wraps their calls. Runtimes may serve it side by side.
+pub(super) fn port(
     config: &Config,
     parts: &Parts,
     lifecycle: Lifecycle,
+    Wraps { admission, doors, tracer }: Wraps,
 ) -> Result<Port, StartError> {
     let request_bytes = usize::try_from(config.max_request_bytes).unwrap_or(usize::MAX);
     let limits =
@@ -49,14 +46,35 @@ pub(super) fn routes(
     let maintenance = Maintenance::new(Arc::clone(&parts.engine), limits, lifecycle.clone());
     let maintenance =
         MaintenanceServiceServer::new(maintenance).max_decoding_message_size(request_bytes);
+    let (metrics, lease) = (Arc::clone(&parts.metrics), parts.lease.clone());
+    let call_max = config.max_call_time;
+    let calls =
+        CallLayer::new(metrics, lifecycle.clone(), lease, admission, call_max).traced(tracer);
+    let routes = Routes::new(service).add_service(maintenance).add_service(
+        HealthServer::new(Health::new(lifecycle)).max_decoding_message_size(NAME_BYTES),
+    );
+    let routes = if config.reflection { reflecting(routes)? } else { routes };
+    // Within what counts calls, around everything that looks into them.
+    Ok(calls.layer(DoorLayer::new(doors).layer(routes.prepare())))
+}
+
+fn reflecting(routes: Routes) -> Result<Routes, StartError> {
     let assembly = |error: tonic_reflection::server::Error| StartError::Assembly(error.to_string());
-    let calls = CallLayer::new(Arc::clone(&parts.metrics), lifecycle.clone(), parts.lease.clone());
-    let routes = Routes::new(service)
-        .add_service(maintenance)
-        .add_service(HealthServer::new(Health::new(lifecycle)))
-        .add_service(reflection().build_v1().map_err(assembly)?)
-        .add_service(reflection().build_v1alpha().map_err(assembly)?);
-    Ok(Port { routes, calls })
+    let (v1, v1alpha) = (reflection().build_v1(), reflection().build_v1alpha());
+    let v1 = v1.map_err(assembly)?.max_decoding_message_size(NAME_BYTES);
+    let v1alpha = v1alpha.map_err(assembly)?.max_decoding_message_size(NAME_BYTES);
+    Ok(routes.add_service(v1).add_service(v1alpha))
+}
+
+/// How much is taken on at once.
+pub(super) fn admission(config: &Config, metrics: &Metrics) -> Admission {
+    let bounds = Bounds {
+        in_flight: config.max_in_flight,
+        bulk_in_flight: config.max_bulk_in_flight,
+        streams: config.max_streams,
+        waiting_bytes: i64::try_from(config.max_answer_memory).unwrap_or(i64::MAX),
+    };
+    Admission::new(bounds, metrics)
 }
 
 /// With the types of rich errors, so that clients can print them, and with both versions of
@@ -69,25 +87,4 @@ fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-}
-
-impl Port {
-    /// Serves what comes in, and once nothing more will, until the last call has ended. The runtime
-    /// is that which polls the future.
-    pub fn serve(
-        &self,
-        config: &Config,
-        incoming: impl Stream<Item = io::Result<Connection>> + Send + 'static,
-    ) -> impl Future<Output = Result<(), transport::Error>> + Send + 'static {
-        let mut server = transport::Server::builder()
-            .max_concurrent_streams(config.max_concurrent_streams)
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_GRACE))
-            .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
-            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-            .layer(self.calls.clone());
-        let router = server.add_routes(self.routes.clone());
-        // Only where it could be told to does it drain at the end of what comes in.
-        router.serve_with_incoming_shutdown(incoming, future::pending())
-    }
 }

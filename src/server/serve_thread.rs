@@ -7,7 +7,6 @@ use std::{
 };
 
 use tokio::{runtime::Builder, sync::oneshot, task::spawn_blocking, time::timeout};
-use tonic::transport;
 use tracing::{error, warn};
 
 use super::StartError;
@@ -32,7 +31,7 @@ impl ServeThread {
     /// [`StartError::Listen`] where the system gives no thread.
     pub fn spawn(
         name: String,
-        serving: impl Future<Output = Result<(), transport::Error>> + Send + 'static,
+        serving: impl Future<Output = ()> + Send + 'static,
         journal: Option<Journal>,
     ) -> Result<(Self, impl Future<Output = Result<(), StartError>> + Send), StartError> {
         let runtime = Builder::new_current_thread().enable_all().build();
@@ -45,7 +44,8 @@ impl ServeThread {
                 tokio::spawn(journal.herald());
             }
             let serve = async {
-                served.send(serving.await).ok();
+                serving.await;
+                served.send(()).ok();
                 // Loads, and writes whose caller went away, go on: others may wait for them.
                 future::pending::<()>().await;
             };
@@ -61,11 +61,10 @@ impl ServeThread {
         let thread = thread.map_err(StartError::Listen)?;
         let own_name = name.clone();
         let outcome = async move {
-            let Ok(outcome) = outcome.await else {
+            outcome.await.map_err(|_| {
                 error!(thread = own_name, "a thread that serves calls has died");
-                return Err(StartError::Deaf);
-            };
-            outcome.map_err(StartError::from)
+                StartError::Deaf
+            })
         };
         Ok((Self { name, stop, thread }, outcome))
     }
@@ -96,7 +95,6 @@ mod tests {
                 let _left = left;
                 future::pending::<()>().await;
             });
-            Ok(())
         };
         let (thread, outcome) = ServeThread::spawn("serving-9".to_owned(), serving, None).unwrap();
         outcome.await.expect("it served");

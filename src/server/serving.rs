@@ -7,31 +7,22 @@
 //! shared     main runtime, with all its threads: dealer, admin port, signals, connections
 //! ```
 
-use std::{io, num::NonZeroUsize, thread};
+use std::{io, num::NonZeroUsize, sync::Arc, thread};
 
 use futures_util::{
-    FutureExt as _, StreamExt as _, TryFutureExt as _,
+    FutureExt as _, StreamExt as _,
     future::{BoxFuture, join_all},
-    stream::{FuturesUnordered, Stream},
+    stream::FuturesUnordered,
 };
 use tokio::{
-    net::TcpListener,
     runtime::{Builder, Runtime},
-    sync::mpsc::Receiver,
     task::JoinHandle,
 };
-use tokio_stream::wrappers::ReceiverStream;
-use tracing::warn;
 
-use super::{
-    StartError,
-    connection::{Connection, Dealt},
-    dealer::{Dealer, Table},
-    grpc::Port,
-    serve_thread::ServeThread,
-};
+use super::{StartError, serve_thread::ServeThread};
 use crate::{
     config::{Config, RuntimeForm},
+    edge::{Dealer, Edge, Listener, Table},
     journal::Journal,
     metrics::ConnectionMetrics,
 };
@@ -57,7 +48,7 @@ pub fn main_runtime(config: &Config) -> io::Result<Runtime> {
 }
 
 /// As many as are given, or as there are processors.
-fn serve_threads(config: &Config) -> usize {
+pub(super) fn serve_threads(config: &Config) -> usize {
     let processors = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
     config.serve_threads.unwrap_or_else(processors)
 }
@@ -73,11 +64,11 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    /// Serves `listener` until `drain` ends, and then until the last call has.
+    /// Serves `listeners` until `drain` ends, and then until the last call has.
     pub fn start(
         config: &Config,
-        listener: TcpListener,
-        port: &Port,
+        listeners: Vec<Listener>,
+        edge: &Arc<Edge>,
         journal: Option<&Journal>,
         metrics: &ConnectionMetrics,
         drain: impl Future<Output = ()> + Send + 'static,
@@ -87,38 +78,28 @@ impl Serving {
             RuntimeForm::Shared => {
                 let (table, dealt) = Table::new(metrics.of(SHARED));
                 tables.push(table);
-                parts.push(port.serve(config, taken_up(dealt)).err_into().boxed());
+                parts.push(Arc::clone(edge).serve(dealt).map(Ok).boxed());
             }
             RuntimeForm::PerCore => {
                 for number in 0..serve_threads(config) {
                     let name = format!("{NAME}-{number}");
                     let (table, dealt) = Table::new(metrics.of(&name));
                     tables.push(table);
-                    let serving = port.serve(config, taken_up(dealt));
+                    let serving = Arc::clone(edge).serve(dealt);
                     let (thread, part) = ServeThread::spawn(name, serving, journal.cloned())?;
                     threads.push(thread);
                     parts.push(part.boxed());
                 }
             }
         }
-        let dealer = Dealer::new(listener, tables, metrics.accept_errors.clone());
+        let dealer = Dealer::new(config, listeners, tables, metrics.clone());
         Ok(Self { all: tokio::spawn(serve(dealer, parts, drain)), threads })
     }
-}
 
-impl Serving {
     /// Ends the threads, with whatever still runs in them.
     pub async fn end(self) {
         join_all(self.threads.into_iter().map(ServeThread::end)).await;
     }
-}
-
-/// What is dealt to a runtime, as it takes it up.
-fn taken_up(dealt: Receiver<Dealt>) -> impl Stream<Item = io::Result<Connection>> + Send + 'static {
-    ReceiverStream::new(dealt).map(|dealt| {
-        let taken = dealt.take_up();
-        taken.inspect_err(|error| warn!(%error, "a connection could not be taken up"))
-    })
 }
 
 async fn serve(

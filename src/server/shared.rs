@@ -1,17 +1,18 @@
 //! The store that several services can reach: one of them writes at a time, the one that has the
 //! lease.
 
-use std::{pin::pin, sync::Arc};
+use std::{convert::Infallible, future::pending, pin::pin, sync::Arc};
 
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tracing::info;
 
-use super::{StartError, journaling, start::Opened};
+use super::{Front, StartError, journaling, start::Opened};
 use crate::{
     config::Config,
     journal::{OfferError, Offering, Recovery},
     lease::{Acquire, BootClock, Lease, Leased},
-    metrics::Metrics,
+    lifecycle::Lifecycle,
     store::{CassandraOptions, Cluster},
 };
 
@@ -20,14 +21,25 @@ use crate::{
 pub(super) async fn open(
     config: &Config,
     found: Option<Recovery>,
-    metrics: &Metrics,
+    front: &Front,
+    asked: impl Future<Output = ()>,
 ) -> Result<(Opened, Option<Recovery>), StartError> {
-    let cluster = Cluster::connect(CassandraOptions::of(config)).await?;
-    let (lease, found) = acquire(config, &cluster, found, metrics).await?;
+    let mut asked = pin!(asked);
+    let cluster = tokio::select! {
+        cluster = Cluster::connect(CassandraOptions::of(config)) => cluster?,
+        () = &mut asked => return Err(StartError::Interrupted),
+    };
+    let (lease, found) = acquire(config, &cluster, found, front, asked.as_mut()).await?;
     let shown = lease.clone();
-    metrics.observe_lease(move || shown.snapshot());
-    // Only now does nobody else write what it reads first.
-    let opened = async { Ok((cluster.store(lease.epoch()).await?, found?)) };
+    front.metrics.observe_lease(move || shown.snapshot());
+    let opened = async {
+        // Just when it took the lease: nothing is to be replayed and merged for that.
+        if asked.now_or_never().is_some() {
+            return Err(StartError::Interrupted);
+        }
+        // Only now does nobody else write what it reads first.
+        Ok((cluster.store(lease.epoch()).await?, found?))
+    };
     let (store, found) = match opened.await {
         Ok(opened) => opened,
         Err(error) => {
@@ -44,26 +56,53 @@ async fn acquire(
     config: &Config,
     cluster: &Cluster,
     found: Option<Recovery>,
-    metrics: &Metrics,
+    front: &Front,
+    asked: impl Future<Output = ()>,
 ) -> Result<(Lease, Result<Option<Recovery>, StartError>), StartError> {
     let wish = Acquire::new(owner_name(config), config.standby);
     let (stop, stopped) = watch::channel(false);
+    let metrics = &front.metrics;
     let offering = Offering::until(cluster.clone(), metrics.offers.clone(), stopped.clone());
     let mut standing = pin!(stand_by(config, found, offering, wish.rival(), stopped));
     let table = Arc::new(cluster.clone());
-    let acquiring = Lease::acquire(table, BootClock::system(), metrics.lease.clone(), wish);
-    let mut acquiring = pin!(acquiring);
+    let (clock, counted) = (BootClock::system(), metrics.lease.clone());
+    // Not dropped halfway: a lease that nobody renews or releases keeps others waiting.
+    let rival = wish.rival();
+    let acquiring = Lease::acquire_unless(table, clock, counted, wish, asked);
+    let mut acquiring = pin!(standing_by(&front.lifecycle, rival, acquiring));
     tokio::select! {
         found = &mut standing => {
             let found = found?;
             Ok((kept(acquiring.await?), Ok(found)))
         }
         lease = &mut acquiring => {
-            let lease = kept(lease?);
+            let lease = lease.map(kept);
+            // Also where it is not there: an offer that has begun is taken back.
             stop.send(true).ok();
-            Ok((lease, standing.await))
+            let found = standing.await;
+            Ok((lease?, found))
         }
     }
+}
+
+/// Waits for `acquiring`, and says that this service stands by once another is seen to serve.
+async fn standing_by<T>(
+    lifecycle: &Lifecycle,
+    mut rival: watch::Receiver<bool>,
+    acquiring: impl Future<Output = T>,
+) -> T {
+    let standing_by = async {
+        if rival.wait_for(|rival| *rival).await.is_ok() {
+            lifecycle.stand_by(true);
+        }
+        pending::<Infallible>().await
+    };
+    let acquired = tokio::select! {
+        acquired = acquiring => acquired,
+        never = standing_by => match never {},
+    };
+    lifecycle.stand_by(false);
+    acquired
 }
 
 /// Before anything that takes long.
@@ -101,7 +140,32 @@ async fn stand_by(
 }
 
 /// What others are told of who has the keyspace.
-fn owner_name(config: &Config) -> String {
+pub(super) fn owner_name(config: &Config) -> String {
     let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-    config.owner_name.clone().unwrap_or_else(|| format!("{}:{}", host(), config.listen.port()))
+    let port = || config.listen.tcp().next().map_or(0, |address| address.port());
+    config.owner_name.clone().unwrap_or_else(|| format!("{}:{}", host(), port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_stands_by_from_when_another_serves_until_the_lease_is_there() {
+        let life = Lifecycle::new();
+        let mut states = life.subscribe();
+        let (rival, seen) = watch::channel(false);
+        let (take, taken) = oneshot::channel();
+        let acquiring = tokio::spawn({
+            let life = life.clone();
+            async move { standing_by(&life, seen, taken).await }
+        });
+        rival.send_replace(true);
+        states.wait_for(|state| state.standing_by).await.expect("it lives");
+        take.send("the lease").expect("it waits");
+        assert_eq!(acquiring.await.expect("no panic"), Ok("the lease"));
+        assert!(!life.state().standing_by);
+    }
 }

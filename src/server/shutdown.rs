@@ -16,13 +16,15 @@ use crate::{
     journal::{Journal, JournalError},
     lease::{Lease, NotOwner},
     lifecycle::{Lifecycle, Phase},
+    traces,
 };
 
 /// Pause between two attempts to flush while the store refuses.
 const FLUSH_RETRY: Duration = Duration::from_millis(50);
 /// How long calls may take to answer once the journal has failed.
 const GIVE_UP_GRACE: Duration = Duration::from_secs(1);
-/// What closing threads and files may take beyond the flush.
+/// What closing threads and files may take beyond the flush; the same again the lease, and the
+/// threads that serve.
 const CLOSE_GRACE: Duration = Duration::from_secs(10);
 
 /// Asks a server to end: once to drain, a second time to stop waiting for calls.
@@ -72,6 +74,12 @@ async fn count_signals(mut terminate: Signal, mut interrupt: Signal, asked: watc
         }
         asked.send_modify(|asked| *asked = asked.saturating_add(1));
     }
+}
+
+/// What the end of a server takes at most, from when it is asked for: calls, what is not yet
+/// written, the store, the lease, the last spans and the threads that serve.
+pub(super) fn stop_within(config: &Config) -> Duration {
+    config.drain_timeout + config.flush_timeout + 3 * CLOSE_GRACE + traces::STOP_LIMIT
 }
 
 /// What a server left behind.
@@ -220,5 +228,29 @@ async fn release(lease: Option<Lease>) {
         && timeout(CLOSE_GRACE, lease.release()).await.is_err()
     {
         warn!("the lease could not be released in time; it runs out by itself");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first number of seconds after `key` in a file of `deploy/`.
+    fn seconds(text: &str, key: &str) -> Duration {
+        let (_, rest) = text.split_once(key).expect("it is there");
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Duration::from_secs(digits.parse().expect("a number"))
+    }
+
+    #[test]
+    fn what_is_deployed_leaves_time_for_the_end() {
+        let wanted = stop_within(&Config::default());
+        let unit = include_str!("../../deploy/readstates.service");
+        assert!(seconds(unit, "\nTimeoutStopSec=") > wanted);
+        let pod = include_str!("../../deploy/kubernetes.yaml");
+        assert!(seconds(pod, "terminationGracePeriodSeconds: ") > wanted);
+        let compose = include_str!("../../deploy/docker-compose.yml");
+        let (_, server) = compose.split_once("\n  readstates:\n").expect("it is there");
+        assert!(seconds(server, "stop_grace_period: ") > wanted);
     }
 }

@@ -1,20 +1,22 @@
 //! The parts of a server, from the ports up.
 
-use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use tokio::{net::TcpListener, task::spawn_blocking};
 use tracing::info;
 
 use super::{
-    StartError,
+    Front, StartError,
     journaling::{self, Journaling, keeps_journal},
+    memory_watch::MemoryWatch,
     past::Past,
     shared,
 };
 use crate::{
     cache::{Cache, CacheCounts, DIRTY_BYTES, ENTRY_BYTES, Log, NoLog, Sizing},
     clock::Clock,
-    config::{Config, Durability, StoreKind},
+    config::{Config, Durability, ListenAddress, StoreKind},
+    edge::Listener,
     engine::{self, Engine, EngineSettings, WATCHED_USER_BYTES},
     flush::{FlushSettings, FlushThread, Flusher, JournalLog},
     journal::Recovery,
@@ -44,19 +46,27 @@ pub(super) struct Parts {
     pub lease: Option<Lease>,
     /// What others offer, where they could have written.
     pub offers: Option<Arc<dyn OfferTable>>,
+    pub memory: MemoryWatch,
 }
 
-pub(super) async fn listen_grpc(config: &Config) -> Result<TcpListener, StartError> {
-    listen("listen", config.listen).await
+pub(super) async fn listen_grpc(config: &Config) -> Result<Vec<Listener>, StartError> {
+    let mut listeners = Vec::new();
+    for address in config.listen.addresses() {
+        let bound = Listener::bind(address).await;
+        listeners.push(bound.map_err(|source| {
+            let address = address.clone();
+            StartError::Bind { setting: "listen", address, source }
+        })?);
+    }
+    Ok(listeners)
 }
 
 pub(super) async fn listen_admin(config: &Config) -> Result<TcpListener, StartError> {
-    listen("admin-listen", config.admin_listen).await
-}
-
-async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|source| StartError::Bind { setting, address, source })
+    let address = config.admin_listen;
+    TcpListener::bind(address).await.map_err(|source| {
+        let address = ListenAddress::Tcp(address);
+        StartError::Bind { setting: "admin-listen", address, source }
+    })
 }
 
 /// A store that may be written to.
@@ -76,13 +86,16 @@ impl Opened {
 }
 
 /// Opens the store. The journal that was found comes back, unless another service got it all.
+///
+/// Where it waits for others it ends with [`StartError::Interrupted`] once it is `asked` to.
 pub(super) async fn open_store(
     config: &Config,
     found: Option<Recovery>,
-    metrics: &Metrics,
+    front: &Front,
+    asked: impl Future<Output = ()>,
 ) -> Result<(Opened, Option<Recovery>), StartError> {
     match config.store {
-        StoreKind::Cassandra => shared::open(config, found, metrics).await,
+        StoreKind::Cassandra => shared::open(config, found, front, asked).await,
         StoreKind::Memory => Ok((Opened::alone(Arc::new(MemoryStore::default())), found)),
         StoreKind::Embedded => {
             let mut options = EmbeddedOptions::new(&config.data_dir);
@@ -113,7 +126,8 @@ pub(super) async fn parts(
     // A user with nothing yet has a version to resume from all the same.
     let last = past.last().max(Version::from_micros(clock.wall_us().saturating_sub(1)));
     let cache = Arc::new(Cache::with_log(sizing(config), last, rand::random(), &log));
-    announce_memory(config, &cache);
+    let memory = MemoryWatch::new(config, &metrics);
+    memory.compare(announce_memory(config, &cache));
     observe(&metrics, &cache, &clock);
     let mut flusher = Flusher::new(
         Arc::clone(&cache),
@@ -139,10 +153,10 @@ pub(super) async fn parts(
         Arc::clone(&metrics),
         engine_settings(config, journal.as_ref()),
     ));
-    Ok(Parts { journal, metrics, store, cache, flusher, engine, lease, offers })
+    Ok(Parts { journal, metrics, store, cache, flusher, engine, lease, offers, memory })
 }
 
-fn sizing(config: &Config) -> Sizing {
+pub(super) fn sizing(config: &Config) -> Sizing {
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let shards = config.shards.and_then(NonZeroUsize::new);
     let dirty_limit = config.dirty_limit.map(count).and_then(NonZeroUsize::new);
@@ -152,7 +166,8 @@ fn sizing(config: &Config) -> Sizing {
     }
 }
 
-fn announce_memory(config: &Config, cache: &Cache) {
+/// Tells what each part was given, and returns the sum.
+fn announce_memory(config: &Config, cache: &Cache) -> u64 {
     let sizing = cache.sizing();
     let store_bytes = match config.store {
         StoreKind::Memory => 0,
@@ -165,6 +180,9 @@ fn announce_memory(config: &Config, cache: &Cache) {
     };
     let journal_bytes = journaling::memory_bytes(config);
     let watch_bytes = config.watch_memory + config.max_watched_users as u64 * WATCHED_USER_BYTES;
+    let answer_bytes = config.max_answer_memory;
+    let total_bytes =
+        sizing.bytes() as u64 + store_bytes + journal_bytes + watch_bytes + answer_bytes;
     info!(
         entries = sizing.entries,
         shards = sizing.shards,
@@ -173,9 +191,11 @@ fn announce_memory(config: &Config, cache: &Cache) {
         store_bytes,
         journal_bytes,
         watch_bytes,
-        total_bytes = sizing.bytes() as u64 + store_bytes + journal_bytes + watch_bytes,
+        answer_bytes,
+        total_bytes,
         "memory when full and as dirty as allowed"
     );
+    total_bytes
 }
 
 fn observe(metrics: &Metrics, cache: &Arc<Cache>, clock: &Clock) {

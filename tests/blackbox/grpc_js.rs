@@ -15,7 +15,8 @@ fn run_client(script: &str) {
             .arg(clients().join("node").join(script))
             .arg(server.grpc())
             .arg(proto_root())
-            .arg(modules),
+            .arg(modules)
+            .arg(server.pid().to_string()),
     );
     assert!(told.ends_with("every check passed\n"), "{told}");
 }
@@ -28,4 +29,9 @@ fn calls_unary_methods() {
 #[test]
 fn reads_errors_and_their_details() {
     run_client("errors.mjs");
+}
+
+#[test]
+fn settles_calls_whose_deadline_passed() {
+    run_client("deadlines.mjs");
 }

@@ -31,6 +31,21 @@ async fn check_knows_the_server_the_service_and_liveness() {
     }
 }
 
+/// Whoever can connect may ask, and nothing refuses it.
+#[tokio::test]
+async fn long_names_are_neither_taken_nor_told_again() {
+    let server = Server::start();
+    let mut client = client(&server).await;
+    let long = failed(client.check(request(&"a".repeat(4_000))).await);
+    assert_eq!(long.code(), Code::NotFound);
+    assert!(long.message().len() < 200, "{} bytes", long.message().len());
+    let longer = failed(client.check(request(&"a".repeat(5_000))).await);
+    assert_eq!(longer.code(), Code::ResourceExhausted);
+    reason(&longer);
+    let longer = failed(client.watch(request(&"a".repeat(5_000))).await);
+    assert_eq!(longer.code(), Code::ResourceExhausted);
+}
+
 #[tokio::test]
 async fn check_of_an_unknown_name_is_not_found() {
     let server = Server::start();

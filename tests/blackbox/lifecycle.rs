@@ -1,9 +1,15 @@
 //! Start, end and start again, as an orchestrator does it.
 
+use std::{io::Write as _, net::TcpStream};
+
 use prost::Message as _;
 use readstates::proto::{
-    AckRequest, AckResponse, FanOutRequest, GetRequest, IncrementRequest, ReadState,
+    AckRequest, AckResponse, ApplyStreamRequest, FanOutRequest, GetRequest, IncrementRequest,
+    Operation, ReadState, WatchRequest, WatchTarget, operation,
 };
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -83,6 +89,67 @@ async fn scenario_41_a_call_in_flight_is_answered_after_readiness_is_gone() {
     assert_eq!(stopped.code, Some(0), "{:#?}", stopped.log);
     let server = stopped.restart();
     assert_eq!(state(&mut server.client().await, 1).await.last_acked_id, 100);
+}
+
+/// Sends acks over a stream, and never its end; what of it was acknowledged last.
+async fn streamed(server: &Server) -> JoinHandle<u64> {
+    let (sender, requests) = mpsc::channel(1);
+    let mut client = server.client().await;
+    let answers = client.apply_stream(ReceiverStream::new(requests));
+    let first = stream_message(1);
+    sender.send(first).await.expect("the stream is read");
+    let mut answers = answers.await.expect("it begins").into_inner();
+    assert_eq!(answers.message().await.expect("no error").map(|answer| answer.sequence), Some(1));
+    tokio::spawn(async move {
+        for sequence in 2.. {
+            if sender.send(stream_message(sequence)).await.is_err() {
+                return sequence - 1;
+            }
+            match answers.message().await {
+                Ok(Some(answer)) => assert_eq!(answer.sequence, sequence),
+                Ok(None) => return sequence - 1,
+                Err(status) => {
+                    assert_eq!(status.code(), Code::Unavailable, "{status}");
+                    return sequence - 1;
+                }
+            }
+        }
+        unreachable!("it ends with the server")
+    })
+}
+
+fn stream_message(sequence: u64) -> ApplyStreamRequest {
+    let ack = operation::Operation::Ack(ack(7, sequence));
+    let operations = vec![Operation { operation: Some(ack) }];
+    ApplyStreamRequest { sequence, operations }
+}
+
+/// A peer that has sent this and says nothing more.
+fn silent(server: &Server, first: &[u8]) -> TcpStream {
+    let mut peer = TcpStream::connect(server.grpc()).expect("it listens");
+    peer.write_all(first).expect("it is taken");
+    peer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_peers_and_open_streams_hold_up_no_end_and_lose_nothing() {
+    let server = Server::with(&["--drain-timeout=20s"]);
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let peers = [&b""[..], &PREFACE[..7], PREFACE].map(|first| silent(&server, first));
+    let mut watcher = server.client().await;
+    let targets = vec![WatchTarget { user_id: 1, ..Default::default() }];
+    let watch = watcher.watch(WatchRequest { targets }).await.expect("it begins");
+    let stream = streamed(&server).await;
+    let stopped = server.terminate().await;
+    let acknowledged = stream.await.expect("no panic");
+    assert_eq!(stopped.code, Some(0), "{:#?}", stopped.log);
+    let gave_up = |line: &String| line.contains("did not end in time");
+    assert!(!stopped.log.iter().any(gave_up), "nobody was waited for: {:#?}", stopped.log);
+    drop((peers, watch));
+    let server = stopped.restart();
+    let found = state(&mut server.client().await, 7).await.last_acked_id;
+    // One more may have been done whose answer never came.
+    assert!([acknowledged, acknowledged + 1].contains(&found), "{found}, not {acknowledged}");
 }
 
 #[tokio::test]

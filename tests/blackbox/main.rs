@@ -2,10 +2,17 @@
 //! client and by those of other projects. One target, so that it is linked once.
 
 mod admin;
+mod authority;
 mod bad_input;
 mod bench;
+mod calling;
+mod config;
 mod connections;
+mod doors;
+mod edges;
+mod envoy;
 mod failure;
+mod frames;
 mod grpc_js;
 mod grpcio;
 mod grpcurl;
@@ -18,6 +25,10 @@ mod program;
 mod raw;
 mod reflection;
 mod replay;
+mod request_ids;
 mod server;
+mod small_frames;
+mod systemd;
+mod tls;
 mod tool;
 mod watching;

@@ -13,7 +13,9 @@ use std::{
 pub fn program(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_readstates"));
     for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("READSTATES_") {
+        let text = name.to_string_lossy();
+        let is_ours = text.starts_with("READSTATES_") || text.starts_with("OTEL_");
+        if is_ours || name == "NOTIFY_SOCKET" {
             command.env_remove(name);
         }
     }

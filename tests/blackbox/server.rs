@@ -51,6 +51,14 @@ pub struct Stopped {
 }
 
 impl Home {
+    fn new(environment: &[(&str, &str)], flags: &[&str]) -> Self {
+        let directory = TempDir::new().expect("there is room for a directory");
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment = environment.iter().map(owned).collect();
+        Self { directory, flags, environment, listen: "127.0.0.1:0".to_owned() }
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.directory.path().join("data")
     }
@@ -67,13 +75,14 @@ impl Server {
         Self::within(&[], flags)
     }
 
+    /// As [`Self::with`], answering gRPC at these addresses.
+    pub fn listening(listen: &str, flags: &[&str]) -> Self {
+        Self::at(Home { listen: listen.to_owned(), ..Home::new(&[], flags) })
+    }
+
     /// As [`Self::with`], and with these variables in its environment, in every life.
     pub fn within(environment: &[(&str, &str)], flags: &[&str]) -> Self {
-        let directory = TempDir::new().expect("there is room for a directory");
-        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let environment = environment.iter().map(owned).collect();
-        Self::at(Home { directory, flags, environment, listen: "127.0.0.1:0".to_owned() })
+        Self::at(Home::new(environment, flags))
     }
 
     fn at(home: Home) -> Self {

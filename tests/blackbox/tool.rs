@@ -11,7 +11,7 @@ use std::{
 /// The program `name`: from `READSTATES_TEST_<NAME>`, else from `PATH`. `install` says how to get
 /// it.
 pub fn tool(name: &str, install: &str) -> Option<PathBuf> {
-    let variable = format!("READSTATES_TEST_{}", name.to_uppercase());
+    let variable = format!("READSTATES_TEST_{}", name.replace('-', "_").to_uppercase());
     if let Some(path) = env::var_os(&variable) {
         return Some(PathBuf::from(path));
     }

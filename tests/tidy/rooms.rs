@@ -20,7 +20,7 @@ enum Crates {
 }
 
 /// From the top of the house to its ground; `proto` is the generated contract.
-const ROOMS: [Room; 19] = [
+const ROOMS: [Room; 22] = [
     room("main", &[], "main only starts things"),
     room(
         "cli",
@@ -41,9 +41,23 @@ const ROOMS: [Room; 19] = [
         "a command is a gRPC client: ask the server over the wire",
     ),
     room("server", &[], "assembly sees everything"),
+    room(
+        "edge",
+        &["engine", "flush", "journal", "cache", "lease", "store", "proto", "admin"],
+        "it moves bytes: what they mean is for rpc",
+    ),
     room("rpc", &["cache", "store", "flush"], "call a verb of engine"),
     room("proto", &[], "it is generated"),
     room("admin", &["cache"], "show it through metrics"),
+    Room {
+        crates: Crates::Without(&["tonic", "prost", "http", "hyper", "rustls"]),
+        words: CLOCKS,
+        ..room(
+            "doors",
+            &["engine", "flush", "journal", "cache", "lease", "store", "logging", "model"],
+            "it knows callers and names of methods only: bytes and strings from above",
+        )
+    },
     Room {
         crates: Crates::Without(&["tonic", "prost", "tonic_types", "tonic_prost"]),
         ..room("engine", &[], "speak the model's types; rpc turns them into the wire's")
@@ -85,6 +99,7 @@ const ROOMS: [Room; 19] = [
         crates: Crates::Without(&["tonic"]),
         ..room("store", &[], "it keeps rows and knows nothing of who asks")
     },
+    room("traces", &["logging", "config"], "it knows calls by name and headers only"),
     room("logging", &[], "it sees only configuration"),
     room("metrics", &[], "take snapshots from above"),
     room("lifecycle", &[], "the rooms above watch it"),

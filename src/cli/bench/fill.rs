@@ -91,7 +91,7 @@ mod tests {
         let fake = Fake::default();
         let server = fake.start("127.0.0.1:0");
         fake.fail(vec![Status::unavailable("draining")]);
-        let target = Target { url: server.address.to_string() };
+        let target = Target { url: server.address.to_string(), ..Target::default() };
         let plan = Plan { users: 300, channels: 7, ..Plan::small(Mix::Ack) };
         let bar = ProgressBar::hidden();
         fill(&plan, &target, &bar).await.unwrap();

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Uri;
 use indicatif::ProgressBar;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
@@ -21,7 +20,7 @@ use super::{
     text,
     worker::{Remainder, Worker},
 };
-use crate::cli::failure::Failure;
+use crate::cli::{failure::Failure, target::Address};
 
 /// Slices of each thread that may wait to be taken in.
 const SLICES_WAITING_MAX: usize = 4;
@@ -45,7 +44,7 @@ impl Fleet {
     /// Starts the threads and waits until they have connected.
     pub async fn start(
         plan: Plan,
-        target: Uri,
+        target: Address,
         pid: Option<u32>,
         bar: ProgressBar,
     ) -> Result<Self, Failure> {

@@ -3,6 +3,7 @@
 
 use std::{
     cell::Cell,
+    sync::LazyLock,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,12 +18,18 @@ pub const THREADS_MAX: usize = 1 << THREAD_BITS;
 /// The bits between count the time within the millisecond in steps of this.
 const STEP_NS: u64 = 16;
 
+/// A moment, and how long after the epoch of snowflakes it was. One for all threads: a pause
+/// between the reading of the two clocks would set one thread before the others.
+static BASE: LazyLock<(Instant, Duration)> = LazyLock::new(|| {
+    let epoch = UNIX_EPOCH + Duration::from_millis(EPOCH_MS);
+    // A clock before 2015 gives small ids, which rise all the same.
+    let offset = SystemTime::now().duration_since(epoch).unwrap_or(Duration::from_secs(1));
+    (Instant::now(), offset)
+});
+
 /// The ids that one thread draws.
 #[derive(Debug)]
 pub struct Ids {
-    since: Instant,
-    /// Since the epoch of snowflakes, at `since`.
-    offset: Duration,
     thread: u64,
     last: Cell<u64>,
 }
@@ -30,15 +37,14 @@ pub struct Ids {
 impl Ids {
     /// Ids of thread number `thread`, which is below [`THREADS_MAX`].
     pub fn new(thread: usize) -> Self {
-        let epoch = UNIX_EPOCH + Duration::from_millis(EPOCH_MS);
-        // A clock before 2015 gives small ids, which rise all the same.
-        let offset = SystemTime::now().duration_since(epoch).unwrap_or(Duration::from_secs(1));
-        Self { since: Instant::now(), offset, thread: thread as u64, last: Cell::new(0) }
+        LazyLock::force(&BASE);
+        Self { thread: thread as u64, last: Cell::new(0) }
     }
 
     /// The next id: above all that were drawn before it, and `now`'s.
     pub fn next(&self, now: Instant) -> u64 {
-        let time = self.offset + now.saturating_duration_since(self.since);
+        let (since, offset) = *BASE;
+        let time = offset + now.saturating_duration_since(since);
         let (ms, ns) = (time.as_millis() as u64, u64::from(time.subsec_nanos()) % 1_000_000);
         let of_now = (ms << SEQUENCE_BITS) | ((ns / STEP_NS) << THREAD_BITS) | self.thread;
         let id = of_now.max(self.last.get() + (1 << THREAD_BITS));

@@ -20,7 +20,7 @@ use tokio::{net::TcpStream, sync::Mutex};
 use tonic::{Status, body::Body};
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::proto::read_states_service_client::ReadStatesServiceClient;
+use crate::{cli::target::Address, proto::read_states_service_client::ReadStatesServiceClient};
 
 /// The generated client over such a connection.
 pub type Caller = ReadStatesServiceClient<Link>;
@@ -45,7 +45,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub struct Link(Rc<Line>);
 
 struct Line {
-    target: Uri,
+    target: Address,
     sender: RefCell<Option<SendRequest<Body>>>,
     /// Held while one caller connects; the others wait for what comes of it.
     connecting: Mutex<()>,
@@ -56,7 +56,7 @@ struct Line {
 
 impl Link {
     /// Connects to `target`.
-    pub async fn connect(target: Uri) -> Result<Self, Status> {
+    pub async fn connect(target: Address) -> Result<Self, Status> {
         let link = Self(Rc::new(Line {
             target,
             sender: RefCell::default(),
@@ -70,13 +70,13 @@ impl Link {
 
     /// A client over this connection.
     pub fn caller(&self) -> Caller {
-        let caller = Caller::with_origin(self.clone(), self.0.target.clone());
+        let caller = Caller::with_origin(self.clone(), self.0.target.uri.clone());
         caller.max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// As [`Self::caller`], of both services.
     pub fn callers(&self) -> Callers {
-        let health = HealthClient::with_origin(self.clone(), self.0.target.clone());
+        let health = HealthClient::with_origin(self.clone(), self.0.target.uri.clone());
         Callers { states: self.caller(), health }
     }
 
@@ -94,7 +94,8 @@ impl Link {
         if let Some(failure) = failure.filter(|_| self.0.failed.get() >= Some(asked_at)) {
             return Err(failure);
         }
-        let connected = match tokio::time::timeout(CONNECT_DEADLINE, dial(&self.0.target)).await {
+        let connected = match tokio::time::timeout(CONNECT_DEADLINE, dial(&self.0.target.uri)).await
+        {
             Ok(connected) => connected,
             Err(_) => Err("no connection within the deadline".to_owned()),
         };
@@ -110,7 +111,7 @@ impl Link {
         connected: Result<SendRequest<Body>, String>,
     ) -> Result<SendRequest<Body>, Status> {
         let sender = connected.map_err(|cause| {
-            let message = format!("cannot connect to {}: {cause}", self.0.target);
+            let message = format!("cannot connect to {}: {cause}", self.0.target.uri);
             let failure = Status::unavailable(message);
             self.0.failed.set(Some(Instant::now()));
             self.0.failure.replace(Some(failure.clone()));
@@ -143,7 +144,8 @@ impl tower::Service<Request<Body>> for Link {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        self.0.target.bearer.sign(&mut request);
         let link = self.clone();
         Box::pin(async move { Ok(link.sender().await?.send_request(request).await?) })
     }
@@ -154,14 +156,18 @@ mod tests {
     use tonic::Code;
 
     use super::*;
-    use crate::{cli::fake::Fake, proto::AckRequest};
+    use crate::{
+        cli::{bearer::Bearer, fake::Fake},
+        proto::AckRequest,
+    };
 
     fn ack() -> AckRequest {
         AckRequest { user_id: 1, channel_id: 2, message_id: 3, ..AckRequest::default() }
     }
 
-    fn uri(address: &str) -> Uri {
-        format!("http://{address}").parse().unwrap()
+    fn target(address: &str) -> Address {
+        let uri = format!("http://{address}").parse().unwrap();
+        Address { uri, bearer: Bearer::default() }
     }
 
     #[tokio::test]
@@ -169,7 +175,7 @@ mod tests {
         let fake = Fake::default();
         let server = fake.start("127.0.0.1:0");
         let address = server.address.to_string();
-        let link = Link::connect(uri(&address)).await.unwrap();
+        let link = Link::connect(target(&address)).await.unwrap();
         link.caller().ack(ack()).await.unwrap();
         drop(server);
         link.caller().ack(ack()).await.unwrap_err();
@@ -185,7 +191,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let Err(status) = Link::connect(uri(&address)).await else { panic!("nobody listens") };
+        let Err(status) = Link::connect(target(&address)).await else { panic!("nobody listens") };
         assert_eq!(status.code(), Code::Unavailable);
         assert!(status.message().contains(&address), "{status:?}");
     }

@@ -97,7 +97,7 @@ async fn measure(
     around: &Around,
     stop: impl Future<Output = ()>,
 ) -> Result<Report, Failure> {
-    let target = around.target.uri()?;
+    let target = around.target.address()?;
     if around.pid.is_some() && Sample::take(around.pid).server.is_none() {
         return Err(Failure::Usage("--pid: no such process can be looked at here".to_owned()));
     }

@@ -15,7 +15,7 @@ use crate::cli::{
 };
 
 fn around(server: &Running) -> Around {
-    let target = Target { url: server.address.to_string() };
+    let target = Target { url: server.address.to_string(), ..Target::default() };
     Around { fill: false, pid: None, json: false, plot: None, compare: None, target }
 }
 

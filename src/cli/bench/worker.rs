@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Uri;
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinSet, LocalSet},
@@ -27,7 +26,7 @@ use super::{
     slice::Slice,
     stream::converse,
 };
-use crate::cli::latency::Latency;
+use crate::cli::{latency::Latency, target::Address};
 
 /// How long answers are waited for after the end.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
@@ -40,7 +39,7 @@ pub struct Worker {
     /// Which of them this is.
     pub thread: usize,
     /// The server.
-    pub target: Uri,
+    pub target: Address,
     /// When it begins and ends.
     pub course: watch::Receiver<Course>,
     /// Told once all connections are there, and dropped.

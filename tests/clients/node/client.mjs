@@ -17,7 +17,12 @@ const definition = loader.loadSync("readstates/v1/readstates.proto", {
 });
 const { ReadStatesService } = grpc.loadPackageDefinition(definition).readstates.v1;
 
-export const client = new ReadStatesService(address, grpc.credentials.createInsecure());
+// A client on a connection of its own.
+export function connect(address, credentials, options = {}) {
+  return new ReadStatesService(address, credentials, options);
+}
+
+export const client = connect(address, grpc.credentials.createInsecure());
 
 // One unary call, as a promise.
 export function call(method, request, options = {}) {

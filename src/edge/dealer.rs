@@ -1,17 +1,22 @@
 //! Accepts connections and deals each to the runtime that has the fewest.
 
-use std::{convert::Infallible, future, io, time::Duration};
+use std::{convert::Infallible, future, io, net::IpAddr, time::Duration};
 
 use futures_util::{FutureExt as _, future::select_all};
-use prometheus::{IntCounter, IntGauge};
+use prometheus::IntGauge;
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::mpsc::{Permit, Receiver, Sender, channel},
     time::sleep,
 };
 use tracing::{debug, warn};
 
-use super::connection::{Dealt, Seat};
+use super::{
+    connection::{Dealt, Seat},
+    crowd::{Crowd, Full, Place},
+    listener::Listener,
+    socket::Socket,
+};
+use crate::{config::Config, metrics::ConnectionMetrics};
 
 /// Connections that wait for one runtime to take them up. Where all runtimes have as many, none is
 /// accepted until one gets on.
@@ -21,7 +26,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// The dealer's side of a runtime that serves connections.
-pub(super) struct Table {
+pub struct Table {
     /// How many connections it has, waiting ones included.
     taken: IntGauge,
     waiting: Sender<Dealt>,
@@ -36,18 +41,27 @@ impl Table {
 }
 
 /// Deals connections out, for as long as it lives.
-pub(super) struct Dealer {
-    listener: TcpListener,
+pub struct Dealer {
+    listeners: Vec<Listener>,
+    /// Which of them is asked first, so that none is overheard for another.
+    first_listener: usize,
     tables: Vec<Table>,
     /// Where to look for the emptiest table first, so that equal ones take turns.
     first: usize,
-    refused: IntCounter,
+    crowd: Crowd,
+    metrics: ConnectionMetrics,
 }
 
 impl Dealer {
-    /// There is a table at least. `refused` counts what the system would not accept.
-    pub fn new(listener: TcpListener, tables: Vec<Table>, refused: IntCounter) -> Self {
-        Self { listener, tables, first: 0, refused }
+    /// There is a listener and a table at least.
+    pub fn new(
+        config: &Config,
+        listeners: Vec<Listener>,
+        tables: Vec<Table>,
+        metrics: ConnectionMetrics,
+    ) -> Self {
+        let crowd = Crowd::new(config.max_connections, config.max_connections_per_peer);
+        Self { listeners, first_listener: 0, tables, first: 0, crowd, metrics }
     }
 
     /// Accepts and deals until it is dropped. Then nothing is accepted any more, and each runtime
@@ -55,16 +69,16 @@ impl Dealer {
     pub async fn deal(mut self) -> Infallible {
         let mut pause = Pause::default();
         loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
+            match self.accept().await {
+                Ok((socket, from)) => {
                     pause = Pause::default();
-                    self.deal_one(stream).await;
+                    self.deal_one(socket, from).await;
                 }
                 Err(error) if is_of_one_connection(&error) => {
                     debug!(%error, "a connection ended before it was accepted");
                 }
                 Err(error) => {
-                    self.refused.inc();
+                    self.metrics.accept_errors.inc();
                     if pause.is_first() {
                         warn!(%error, "no connection can be accepted for now");
                     }
@@ -74,34 +88,46 @@ impl Dealer {
         }
     }
 
-    async fn deal_one(&mut self, stream: TcpStream) {
-        // Answers go out when they are ready, not once the peer has confirmed those before.
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "a connection ended before it was dealt");
-            return;
-        }
-        let (place, seat) = self.place().await;
-        match Dealt::new(stream, seat) {
-            Ok(dealt) => place.send(dealt),
-            Err(error) => warn!(%error, "a connection could not be handed over"),
-        }
+    async fn accept(&mut self) -> io::Result<(Socket, Option<IpAddr>)> {
+        let count = self.listeners.len();
+        let order = (0..count).map(|n| &self.listeners[(self.first_listener + n) % count]);
+        let accepted = select_all(order.map(|listener| Box::pin(listener.accept()))).await.0;
+        self.first_listener = (self.first_listener + 1) % count;
+        accepted
+    }
+
+    async fn deal_one(&mut self, socket: Socket, from: Option<IpAddr>) {
+        let place = match self.crowd.enter(from) {
+            Ok(place) => place,
+            Err(full) => {
+                let rejected = &self.metrics.rejected;
+                match full {
+                    Full::Everybody => rejected.everybody.inc(),
+                    Full::Peer => rejected.peer.inc(),
+                }
+                debug!(?full, "a connection was closed as it came");
+                return;
+            }
+        };
+        let (permit, seat) = self.place(place).await;
+        permit.send(Dealt { socket, seat });
     }
 
     /// A place at the emptiest table of those that have one; where none has, at the first that gets
     /// on.
-    async fn place(&mut self) -> (Permit<'_, Dealt>, Seat) {
+    async fn place(&mut self, of_all: Place) -> (Permit<'_, Dealt>, Seat) {
         let order = self.order();
         for table in order.iter().map(|table| &self.tables[*table]) {
-            if let Ok(place) = table.waiting.try_reserve() {
-                return (place, Seat::take(&table.taken));
+            if let Ok(permit) = table.waiting.try_reserve() {
+                return (permit, Seat::take(&table.taken, of_all));
             }
         }
         let tables = order.iter().map(|table| &self.tables[*table]);
         let reserving =
-            tables.map(|table| table.waiting.reserve().map(move |place| (place, table)));
-        let ((place, table), ..) = select_all(reserving.map(Box::pin)).await;
-        match place {
-            Ok(place) => (place, Seat::take(&table.taken)),
+            tables.map(|table| table.waiting.reserve().map(move |permit| (permit, table)));
+        let ((permit, table), ..) = select_all(reserving.map(Box::pin)).await;
+        match permit {
+            Ok(permit) => (permit, Seat::take(&table.taken, of_all)),
             // The runtime is gone, and whoever watches over it ends the server.
             Err(_) => future::pending().await,
         }
@@ -142,18 +168,26 @@ impl Pause {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::{TcpStream, UnixStream};
+
     use super::*;
+    use crate::{config::ListenAddress, metrics::Metrics};
 
     async fn dealer(tables: usize) -> (Dealer, Vec<Receiver<Dealt>>) {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let any = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
+        let listener = Listener::bind(&any).await.expect("a free port");
         let gauge = || IntGauge::new("taken", "Taken.").expect("a name");
         let (tables, dealt) = (0..tables).map(|_| Table::new(gauge())).unzip();
-        let refused = IntCounter::new("refused", "Refused.").expect("a name");
-        (Dealer::new(listener, tables, refused), dealt)
+        let metrics = Metrics::new().expect("names").connections;
+        (Dealer::new(&Config::default(), vec![listener], tables, metrics), dealt)
     }
 
     fn taken(dealer: &Dealer) -> Vec<i64> {
         dealer.tables.iter().map(|table| table.taken.get()).collect()
+    }
+
+    fn place(dealer: &Dealer) -> Place {
+        dealer.crowd.enter(None).expect("a place")
     }
 
     #[tokio::test]
@@ -165,7 +199,8 @@ mod tests {
             table.taken.set(taken);
         }
         assert_eq!(dealer.order(), [1, 2, 0]);
-        let (_, seat) = dealer.place().await;
+        let of_all = place(&dealer);
+        let (_, seat) = dealer.place(of_all).await;
         assert_eq!(taken(&dealer), [2, 1, 1]);
         drop(seat);
         assert_eq!(taken(&dealer), [2, 0, 1]);
@@ -174,24 +209,38 @@ mod tests {
     #[tokio::test]
     async fn a_table_that_takes_nothing_up_is_passed_over_and_waited_for_where_all_are_full() {
         let (mut dealer, mut dealt) = dealer(2).await;
-        let address = dealer.listener.local_addr().expect("an address");
-        let mut peers = Vec::new();
         for _ in 0..2 * WAITING_MAX {
-            peers.push(TcpStream::connect(address).await.expect("it listens"));
-            let (stream, _) = dealer.listener.accept().await.expect("a connection");
+            let (socket, _peer) = UnixStream::pair().expect("two sockets");
             // Emptier, and yet it does not get on.
             dealer.tables[0].taken.set(-1_000);
-            dealer.deal_one(stream).await;
+            dealer.deal_one(Socket::of_machine(socket).expect("a socket"), None).await;
         }
         assert!(dealt.iter().all(|dealt| dealt.len() == WAITING_MAX));
-        let mut place = std::pin::pin!(dealer.place());
+        let of_all = place(&dealer);
+        let mut placing = std::pin::pin!(dealer.place(of_all));
         tokio::select! {
             biased;
-            _ = &mut place => panic!("there is none"),
+            _ = &mut placing => panic!("there is none"),
             () = future::ready(()) => {}
         }
         dealt[0].recv().await.expect("one waits");
-        place.await;
+        placing.await;
+    }
+
+    #[tokio::test]
+    async fn all_listeners_are_heard() {
+        let (mut dealer, _dealt) = dealer(1).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("grpc.sock");
+        let local = Listener::bind(&ListenAddress::Unix(path.clone())).await.expect("a socket");
+        dealer.listeners.push(local);
+        for _ in 0..3 {
+            let _peer = UnixStream::connect(&path).await.expect("it listens");
+            assert_eq!(dealer.accept().await.expect("a connection").1, None);
+            let Ok(ListenAddress::Tcp(address)) = dealer.listeners[0].address() else { panic!() };
+            let _peer = TcpStream::connect(address).await.expect("it listens");
+            assert!(dealer.accept().await.expect("a connection").1.is_some());
+        }
     }
 
     #[test]
