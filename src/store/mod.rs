@@ -107,7 +107,8 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Removes up to `limit` tombstones and marks of deleted users older than `before`; how many
-    /// it removed. One that was replaced by a newer row in the meantime stays.
+    /// it removed. One that was replaced by a newer row in the meantime stays; one that was written
+    /// after an expiry had gone beyond its version may stay until its key is written again.
     fn expire(&self, before: Version, limit: usize) -> Pending<'_, usize>;
 
     /// Says that no delta from before `version` is to be trusted, as after an expiry: from now on

@@ -522,6 +522,8 @@ struct Naive {
     rows: BTreeMap<Key, ReadState>,
     marks: BTreeMap<UserId, Version>,
     expired_before: Version,
+    /// The latest that any expiry was asked for, whether or not it found something.
+    asked_before: Version,
 }
 
 #[derive(Clone, Debug)]
@@ -565,6 +567,7 @@ impl Naive {
     }
 
     fn expire(&mut self, before: Version) -> usize {
+        self.asked_before = self.asked_before.max(before);
         let held = self.rows.len() + self.marks.len();
         self.rows.retain(|_, state| !state.is_deleted() || state.version() >= before);
         self.marks.retain(|_, version| *version >= before);
@@ -605,8 +608,8 @@ pub async fn any_sequence_of_operations_agrees_with_a_model(place: impl Place) {
                 naive.rows.extend(rows);
             }
             Step::DeleteUser(user_id, back) => {
-                // Not from before an expiry: such a mark would be gone again at once, or not be.
-                let at = version(now - back).max(naive.expired_before).as_micros();
+                // Not from before an expiry: what such a deletion leaves may stay (see `expire`).
+                let at = version(now - back).max(naive.asked_before).as_micros();
                 delete_user(&store, user_id, at).await;
                 naive.delete_user(user(user_id), version(at));
             }

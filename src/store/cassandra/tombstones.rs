@@ -3,7 +3,10 @@
 //!
 //! An entry is written before what it is of, and may outlive it: expiry looks whether what it names
 //! is still there as it was. Entries carry their version as write timestamp, and so do the range
-//! tombstones that take them away, so a repeated write brings none back.
+//! tombstones that take them away, so a repeated write brings none back. That has a price: an entry
+//! that is written for the first time once an expiry has gone beyond its version is not seen, and
+//! what it is of stays. It is of a deletion that was not flushed for as long as tombstones are
+//! kept.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use scylla::value::CqlVarint;
