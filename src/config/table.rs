@@ -168,6 +168,14 @@ settings! {
     /// The most streams at once: watches, streams of operations, dumps.
     max_streams: usize = "max-streams" NUMBER "16384", count(1..=10_000_000);
 
+    /// The most refusals of what is too much that are told in a second. Beyond it they are told
+    /// later, by two seconds at most: each costs time that what was taken on needs.
+    refusals_per_second: u32 = "refusals-per-second" NUMBER "1000", count(1..=1_000_000);
+
+    /// The most calls at once that are told later that they are refused, at most half of
+    /// max-concurrent-streams on one connection; beyond it they are told as they come.
+    max_waiting_refusals: usize = "max-waiting-refusals" NUMBER "8192", count(0..=1_000_000);
+
     /// Memory for long answers that callers have yet to take; beyond it calls about many states
     /// are refused.
     max_answer_memory: u64 = "max-answer-memory" SIZE "256MiB", size(MIB..=16 * TIB);

@@ -1,6 +1,7 @@
-//! Calls and items refused because a stated bound is reached, by reason.
+//! Calls and items refused because a stated bound is reached, by reason, and those of them that
+//! are told later.
 
-use prometheus::{IntCounter, Registry};
+use prometheus::{IntCounter, IntGauge, Registry};
 
 use super::{MetricsError, family};
 
@@ -31,6 +32,8 @@ pub struct RejectionMetrics {
     pub waiting_bytes: IntCounter,
     /// The process has nearly as much memory as it may have.
     pub memory: IntCounter,
+    /// Refusals that are told later.
+    pub waiting: IntGauge,
 }
 
 impl RejectionMetrics {
@@ -55,6 +58,11 @@ impl RejectionMetrics {
             streams: reason("streams")?,
             waiting_bytes: reason("answer_memory")?,
             memory: reason("memory")?,
+            waiting: family::gauge(
+                registry,
+                "readstates_refusals_waiting",
+                "Calls that are refused and are told so later, as too many are refused.",
+            )?,
         })
     }
 }

@@ -7,7 +7,7 @@ use std::{
 use super::*;
 
 /// Every metric of the server, as dashboards and alerts know it.
-const NAMES: [&str; 80] = [
+const NAMES: [&str; 81] = [
     "grpc_server_handled_total",
     "grpc_server_handling_seconds",
     "grpc_server_started_total",
@@ -75,6 +75,7 @@ const NAMES: [&str; 80] = [
     "readstates_offer_failures_total",
     "readstates_offer_records_total",
     "readstates_oldest_dirty_age_seconds",
+    "readstates_refusals_waiting",
     "readstates_requests_denied_total",
     "readstates_requests_rejected_total",
     "readstates_store_errors_total",

@@ -1,9 +1,13 @@
 //! How much is taken on at once. What is too much is refused as it comes, the costliest first, so
 //! that what was taken on is answered in time.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
 };
 
 use http::{HeaderMap, Response};
@@ -12,6 +16,7 @@ use rand::Rng as _;
 use tonic::{Status, body::Body};
 
 use super::{
+    pace::{Pace, PaceBounds, Pause},
     reason::Reason,
     share::{Share, has_room},
     status::Failure,
@@ -82,6 +87,8 @@ pub struct Bounds {
     /// Bytes of answers that callers have yet to take; beyond it nothing more is asked for that
     /// has long answers.
     pub waiting_bytes: i64,
+    /// Refusals of what is too much.
+    pub refusals: PaceBounds,
 }
 
 /// Says whether a call is taken on; clones share it.
@@ -97,6 +104,7 @@ struct Shared {
     waiting_bytes: IntGauge,
     refused: Refused,
     refusals: Vec<HeaderMap>,
+    pace: Pace,
 }
 
 /// Counts by what was too much.
@@ -130,6 +138,7 @@ impl Admission {
             waiting_bytes: metrics.connections.waiting_bytes.clone(),
             refused,
             refusals: (0..PAUSES).map(refusal).collect(),
+            pace: Pace::new(bounds.refusals, counts.waiting.clone()),
         }))
     }
 
@@ -139,11 +148,11 @@ impl Admission {
         self.0.short_of_memory.store(is_short, Ordering::Relaxed);
     }
 
-    /// A place for a call of the connection that has this share, or what it is answered at once.
-    pub(super) fn admit(&self, class: Class, of: &Share) -> Result<Place, Box<Response<Body>>> {
+    /// A place for a call of the connection that has this share, or what it is answered.
+    pub(super) fn admit(&self, class: Class, of: &Share) -> Result<Place, Box<Refusal>> {
         self.place(class, of).map_err(|refused| {
             refused.inc();
-            Box::new(self.answer())
+            Box::new(Refusal { answer: self.answer(), pause: self.0.pace.pause(of) })
         })
     }
 
@@ -223,6 +232,33 @@ fn refusal(pause: u64) -> HeaderMap {
     Status::from(failure).into_http::<Body>().into_parts().0.headers
 }
 
+/// What a call is answered that is not taken on, and when.
+pub(super) struct Refusal {
+    answer: Response<Body>,
+    pause: Option<Pause>,
+}
+
+impl Refusal {
+    /// One that is told at once.
+    pub fn at_once(answer: Response<Body>) -> Self {
+        Self { answer, pause: None }
+    }
+
+    /// Ready once, with the answer.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Response<Body>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.poll(context));
+        }
+        Poll::Ready(self.tell())
+    }
+
+    /// The answer, however long it was to wait.
+    pub fn tell(&mut self) -> Response<Body> {
+        self.pause = None;
+        mem::take(&mut self.answer)
+    }
+}
+
 /// The place of a call, free again once this is dropped.
 pub(super) struct Place {
     held: Option<(Admission, Share)>,
@@ -249,8 +285,14 @@ impl Admission {
     /// Takes on whatever comes.
     pub(super) fn of_all(metrics: &Metrics) -> Self {
         let max = usize::MAX;
-        let bounds =
-            Bounds { in_flight: max, bulk_in_flight: max, streams: max, waiting_bytes: i64::MAX };
+        let refusals = PaceBounds { per_second: 1, waiting: 0, waiting_of_connection: 0 };
+        let bounds = Bounds {
+            in_flight: max,
+            bulk_in_flight: max,
+            streams: max,
+            waiting_bytes: i64::MAX,
+            refusals,
+        };
         Self::new(bounds, metrics)
     }
 }
@@ -264,15 +306,20 @@ mod tests {
         (Admission::new(bounds, &metrics), metrics)
     }
 
-    const BOUNDS: Bounds =
-        Bounds { in_flight: 8, bulk_in_flight: 2, streams: 3, waiting_bytes: 1000 };
+    const BOUNDS: Bounds = Bounds {
+        in_flight: 8,
+        bulk_in_flight: 2,
+        streams: 3,
+        waiting_bytes: 1000,
+        refusals: PaceBounds { per_second: 1000, waiting: 1, waiting_of_connection: 1 },
+    };
 
     /// Of as many connections.
     fn fill(admission: &Admission, class: Class) -> Vec<Place> {
         std::iter::from_fn(|| admit(admission, class).ok()).take(100).collect()
     }
 
-    fn admit(admission: &Admission, class: Class) -> Result<Place, Box<Response<Body>>> {
+    fn admit(admission: &Admission, class: Class) -> Result<Place, Box<Refusal>> {
         admission.admit(class, &Share::default())
     }
 
@@ -336,7 +383,7 @@ mod tests {
     #[test]
     fn a_refusal_says_when_to_come_back() {
         let (admission, _) = admission(Bounds { in_flight: 0, ..BOUNDS });
-        let answer = admit(&admission, Class::Write).err().expect("no place");
+        let answer = admit(&admission, Class::Write).err().expect("no place").tell();
         let status = Status::from_header_map(answer.headers()).expect("a status");
         assert_eq!(status.code(), tonic::Code::ResourceExhausted);
         let pushback = status.metadata().get("grpc-retry-pushback-ms").expect("a pause");

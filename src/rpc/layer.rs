@@ -15,7 +15,7 @@ use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    admission::{Admission, Class, Place},
+    admission::{Admission, Class, Place, Refusal},
     call::{Call, CallBody},
     deadline::{self, Deadline},
     owned::Owned,
@@ -106,8 +106,8 @@ where
         let call = Call::arrive(metrics, &self.layer.tracer, path, request.headers());
         let class = Class::of(path);
         let place = match self.layer.refusal(path) {
-            Some(refusal) => Err(refusal),
-            None => self.layer.admission.admit(class, &self.share).map_err(|refusal| *refusal),
+            Some(refusal) => Err(Box::new(Refusal::at_once(refusal))),
+            None => self.layer.admission.admit(class, &self.share),
         };
         let (place, refusal) = match place {
             Ok(place) => (Some(place), None),
@@ -130,7 +130,7 @@ pin_project! {
         // None where there is a refusal.
         #[pin]
         inner: Option<F>,
-        refusal: Option<Response<Body>>,
+        refusal: Option<Box<Refusal>>,
         // Kept by a stream until its end. Others have done their work once there is an answer:
         // what waits to be read of it is bounded by itself.
         place: Option<Place>,
@@ -150,8 +150,8 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let deadline = this.deadline.as_mut().expect(POLLED_AGAIN);
-        let answered = match (this.refusal.take(), this.inner.as_mut().as_pin_mut()) {
-            (Some(refusal), _) => Poll::Ready(Ok(refusal)),
+        let answered = match (this.refusal.as_mut(), this.inner.as_mut().as_pin_mut()) {
+            (Some(refusal), _) => refusal.poll(context).map(Ok),
             (None, _) if deadline.is_over_before_it_began() => {
                 Poll::Ready(Ok(deadline::passed().into_http()))
             }
@@ -160,9 +160,11 @@ where
         let response = match answered {
             Poll::Ready(response) => response,
             // What was begun goes on without this call: no write is split by its deadline.
-            Poll::Pending => match deadline.poll(context) {
-                Poll::Ready(()) => Ok(deadline::passed().into_http()),
-                Poll::Pending => return Poll::Pending,
+            Poll::Pending => match (deadline.poll(context), this.refusal) {
+                // It was to be told later. Nothing of the call was done, which this says as well.
+                (Poll::Ready(()), Some(refusal)) => Ok(refusal.tell()),
+                (Poll::Ready(()), None) => Ok(deadline::passed().into_http()),
+                (Poll::Pending, _) => return Poll::Pending,
             },
         };
         let mut call = this.call.take().expect(POLLED_AGAIN);
@@ -210,4 +212,76 @@ fn give_reason(headers: &mut HeaderMap) {
     let Some(failure) = reason_of_tonic(&status) else { return };
     // Fails only for a message that is no header, which it was a moment ago.
     let _ = Status::from(failure).add_header(headers);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future};
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::rpc::{Bounds, PaceBounds};
+
+    /// Is never asked.
+    struct Behind;
+
+    impl Service<Request<()>> for Behind {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = future::Pending<Result<Response<Body>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<()>) -> Self::Future {
+            panic!("what is refused goes no further");
+        }
+    }
+
+    /// Refuses everything, one each second.
+    fn full(metrics: &Arc<Metrics>) -> Calls<Behind> {
+        let refusals = PaceBounds { per_second: 1, waiting: 8, waiting_of_connection: 8 };
+        let (waiting_bytes, in_flight) = (1, 0);
+        let bounds = Bounds { in_flight, bulk_in_flight: 0, streams: 0, waiting_bytes, refusals };
+        let admission = Admission::new(bounds, metrics);
+        let life = Lifecycle::new();
+        CallLayer::new(Arc::clone(metrics), life, None, admission, Duration::MAX).layer(Behind)
+    }
+
+    fn call(calls: &mut Calls<Behind>, timeout: &str) -> Answering<future::Pending<Answered>> {
+        let request = Request::builder().uri("/readstates.v1.ReadStatesService/List");
+        calls.call(request.header("grpc-timeout", timeout).body(()).expect("a request"))
+    }
+
+    type Answered = Result<Response<Body>, Infallible>;
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_beyond_the_pace_are_told_later_but_within_the_deadline() {
+        let metrics = Arc::new(Metrics::new().expect("names are valid"));
+        let mut calls = full(&metrics);
+        let began = Instant::now();
+        let mut told = Vec::new();
+        let asked: Vec<_> =
+            ["10S", "10S", "1500m", "10S"].map(|within| call(&mut calls, within)).into();
+        for answer in asked {
+            let answer = answer.await.expect("it cannot fail");
+            let status = Status::from_header_map(answer.headers()).expect("a refusal");
+            assert_eq!(status.code(), Code::ResourceExhausted);
+            told.push(began.elapsed().as_millis());
+        }
+        assert_eq!(told, [0, 1000, 1500, 2000]);
+        assert_eq!(metrics.rejections.waiting.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_goes_away_waits_no_longer() {
+        let metrics = Arc::new(Metrics::new().expect("names are valid"));
+        let mut calls = full(&metrics);
+        let asked = ["10S", "10S"].map(|within| call(&mut calls, within));
+        assert_eq!(metrics.rejections.waiting.get(), 1);
+        drop(asked);
+        assert_eq!(metrics.rejections.waiting.get(), 0);
+    }
 }

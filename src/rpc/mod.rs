@@ -14,6 +14,7 @@ mod layer;
 mod limits;
 mod maintenance;
 mod owned;
+mod pace;
 mod reason;
 mod record;
 mod request_id;
@@ -28,6 +29,7 @@ pub use health::{Health, SERVICE_NAME};
 pub use layer::CallLayer;
 pub use limits::Limits;
 pub use maintenance::Maintenance;
+pub use pace::PaceBounds;
 pub use service::Service;
 pub use status::DOMAIN;
 

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// The calls and the streams of one connection; clones share it.
+/// The calls and the streams of one connection, and its refusals that wait; clones share it.
 ///
 /// Nobody has to say how many a connection may have: one that is alone may have half of all places,
 /// and the less is free the less a connection may have that has many already, so that a few which
@@ -18,6 +18,7 @@ pub(super) struct Share(Arc<Held>);
 struct Held {
     calls: AtomicUsize,
     streams: AtomicUsize,
+    refusals: AtomicUsize,
 }
 
 impl Share {
@@ -27,6 +28,11 @@ impl Share {
 
     pub fn streams(&self) -> &AtomicUsize {
         &self.0.streams
+    }
+
+    /// Those that are told later.
+    pub fn refusals(&self) -> &AtomicUsize {
+        &self.0.refusals
     }
 }
 

@@ -16,7 +16,10 @@ use crate::{
         self, maintenance_service_server::MaintenanceServiceServer,
         read_states_service_server::ReadStatesServiceServer,
     },
-    rpc::{Admission, Bounds, CallLayer, DoorLayer, Health, Limits, Maintenance, Port, Service},
+    rpc::{
+        Admission, Bounds, CallLayer, DoorLayer, Health, Limits, Maintenance, PaceBounds, Port,
+        Service,
+    },
     traces::Tracer,
 };
 
@@ -73,6 +76,12 @@ pub(super) fn admission(config: &Config, metrics: &Metrics) -> Admission {
         bulk_in_flight: config.max_bulk_in_flight,
         streams: config.max_streams,
         waiting_bytes: i64::try_from(config.max_answer_memory).unwrap_or(i64::MAX),
+        refusals: PaceBounds {
+            per_second: config.refusals_per_second,
+            waiting: config.max_waiting_refusals,
+            // The other half is for calls that are taken on.
+            waiting_of_connection: config.max_concurrent_streams as usize / 2,
+        },
     };
     Admission::new(bounds, metrics)
 }

@@ -127,17 +127,21 @@ pub async fn bare(
     (calls.ready().await.expect("it is ready"), tokio::spawn(connection))
 }
 
+/// What a call of ours begins with.
+pub fn head(method: &str) -> Request<()> {
+    Request::post(format!("http://a/readstates.v1.ReadStatesService/{method}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .expect("a request")
+}
+
 fn call(
     calls: &mut SendRequest<Bytes>,
     method: &str,
     request: &[u8],
 ) -> h2::client::ResponseFuture {
-    let head = Request::post(format!("http://a/readstates.v1.ReadStatesService/{method}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(())
-        .expect("a request");
-    let (answer, mut body) = calls.send_request(head, false).expect("a place");
+    let (answer, mut body) = calls.send_request(head(method), false).expect("a place");
     let mut framed = vec![0];
     framed.extend((request.len() as u32).to_be_bytes());
     framed.extend(request);

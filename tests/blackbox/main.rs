@@ -21,6 +21,7 @@ mod http;
 mod journal;
 mod junk;
 mod lifecycle;
+mod overload;
 mod program;
 mod raw;
 mod reflection;

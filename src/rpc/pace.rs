@@ -1,0 +1,169 @@
+//! When refusals are answered: where there are very many, later.
+//!
+//! A refusal costs the server about a third of a small call, and whoever gets one at once may ask
+//! again at once. Where four of five calls are refused the refusals alone would take more time than
+//! there is, and less and less would be left for what was taken on. So beyond a rate they are told
+//! later: what is asked meanwhile stays with the callers, whose connections have a bounded number
+//! of calls under way.
+
+use std::{
+    future::Future as _,
+    pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use prometheus::IntGauge;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::share::Share;
+
+/// How late a refusal is at most.
+const LATE_MAX: Duration = Duration::from_secs(2);
+/// The refusals of this time may come all at once: a short burst of calls is refused as it comes.
+const BURST: Duration = Duration::from_secs(1);
+
+/// How many refusals may be told, and wait.
+#[derive(Clone, Copy, Debug)]
+pub struct PaceBounds {
+    /// Refusals that are told a second; beyond it they are told later.
+    pub per_second: u32,
+    /// Those that wait at once; beyond it they are told as they come.
+    pub waiting: usize,
+    /// Of them, those of one connection.
+    pub waiting_of_connection: usize,
+}
+
+/// Deals out the moments at which refusals are told.
+pub(super) struct Pace {
+    bounds: PaceBounds,
+    interval: Duration,
+    began: Instant,
+    /// The moment that was dealt last, in microseconds.
+    dealt_us: AtomicU64,
+    waiting: IntGauge,
+}
+
+impl Pace {
+    pub fn new(bounds: PaceBounds, waiting: IntGauge) -> Self {
+        let interval = Duration::from_secs(1) / bounds.per_second.max(1);
+        let dealt_us = AtomicU64::new(0);
+        Self { bounds, interval, began: Instant::now(), dealt_us, waiting }
+    }
+
+    /// For how long the refusal of a call of this connection has to wait; none where it is told at
+    /// once. The counts are compared and raised in two steps, as those of [`super::Admission`] are.
+    pub fn pause(&self, of: &Share) -> Option<Pause> {
+        // Time is counted from one burst ago.
+        let now = self.began.elapsed() + BURST;
+        let wait = self.deal(now).checked_sub(now).filter(|wait| !wait.is_zero())?;
+        let is_full = usize::try_from(self.waiting.get()).is_ok_and(|n| n >= self.bounds.waiting);
+        let of_connection = of.refusals().load(Ordering::Relaxed);
+        if is_full || of_connection >= self.bounds.waiting_of_connection {
+            return None;
+        }
+        self.waiting.inc();
+        of.refusals().fetch_add(1, Ordering::Relaxed);
+        let timer = Box::pin(sleep_until(Instant::now() + wait));
+        Some(Pause { timer, waiting: self.waiting.clone(), share: of.clone() })
+    }
+
+    /// The next moment, a pace behind the last one; not before what a burst may have, and not later
+    /// than it may be.
+    fn deal(&self, now: Duration) -> Duration {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let (first, last) = (micros(now.saturating_sub(BURST)), micros(now + LATE_MAX));
+        let interval = micros(self.interval);
+        let next = |dealt: u64| dealt.max(first).saturating_add(interval).min(last);
+        let dealt = self
+            .dealt_us
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |dealt| Some(next(dealt)))
+            .unwrap_or_else(|dealt| dealt);
+        Duration::from_micros(next(dealt))
+    }
+}
+
+/// The wait of one refusal, which counts while this lives.
+pub(super) struct Pause {
+    timer: Pin<Box<Sleep>>,
+    waiting: IntGauge,
+    share: Share,
+}
+
+impl Pause {
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.timer.as_mut().poll(context)
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.waiting.dec();
+        self.share.refusals().fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    const BOUNDS: PaceBounds = PaceBounds { per_second: 10, waiting: 12, waiting_of_connection: 8 };
+
+    fn pace() -> Pace {
+        Pace::new(BOUNDS, IntGauge::new("waiting", "waiting").expect("a name"))
+    }
+
+    /// How late each of so many refusals would be that come now.
+    fn waits(pace: &Pace, count: usize) -> Vec<u64> {
+        let now = pace.began.elapsed() + BURST;
+        let wait = |_| pace.deal(now).saturating_sub(now).as_millis() as u64;
+        (0..count).map(wait).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_told_at_once_and_the_rest_at_the_pace() {
+        let pace = pace();
+        assert_eq!(waits(&pace, 13), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 200, 300]);
+        tokio::time::advance(Duration::from_millis(250)).await;
+        assert_eq!(waits(&pace, 2), [150, 250]);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(waits(&pace, 11), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100], "no more than a burst");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_the_latest_and_that_does_not_pile_up() {
+        let pace = pace();
+        assert_eq!(waits(&pace, 1000).last(), Some(&2000));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(waits(&pace, 2), [100, 200]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_wait_are_bounded_over_all_and_on_a_connection() {
+        let pace = pace();
+        let (one, other) = (Share::default(), Share::default());
+        waits(&pace, 10);
+        let pauses =
+            |of: &Share| -> Vec<Pause> { (0..100).map_while(|_| pace.pause(of)).collect() };
+        let (first, second) = (pauses(&one), pauses(&other));
+        assert_eq!((first.len(), second.len(), pace.waiting.get()), (8, 4, 12));
+        drop(first);
+        assert_eq!(pace.waiting.get(), 4);
+        assert_eq!(pauses(&one).len(), 8, "what is given back can be had again");
+        drop(second);
+        assert_eq!(pace.waiting.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_is_over_at_its_moment() {
+        let pace = pace();
+        waits(&pace, 14);
+        let mut pause = pace.pause(&Share::default()).expect("it waits");
+        let began = Instant::now();
+        poll_fn(|context| pause.poll(context)).await;
+        assert_eq!(began.elapsed(), Duration::from_millis(500));
+    }
+}
