@@ -162,15 +162,17 @@ settings! {
     /// quarters are taken, calls about many states where half are.
     max_in_flight: usize = "max-in-flight" NUMBER "8192", count(2..=1_000_000);
 
-    /// The most calls at once that are about many states: lists, batches, fan-outs.
-    max_bulk_in_flight: usize = "max-bulk-in-flight" NUMBER "512", count(1..=1_000_000);
+    /// The most calls at once that are about many states: lists, batches, fan-outs; auto is 128
+    /// for each thread that serves calls.
+    max_bulk_in_flight: Option<usize> =
+        "max-bulk-in-flight" NUMBER "auto", auto_or(count(1..=1_000_000));
 
     /// The most streams at once: watches, streams of operations, dumps.
     max_streams: usize = "max-streams" NUMBER "16384", count(1..=10_000_000);
 
     /// The most refusals of what is too much that are told in a second. Beyond it they are told
-    /// later, by two seconds at most: each costs time that what was taken on needs.
-    refusals_per_second: u32 = "refusals-per-second" NUMBER "1000", count(1..=1_000_000);
+    /// later, by four seconds at most: each costs time that what was taken on needs.
+    refusals_per_second: u32 = "refusals-per-second" NUMBER "2000", count(1..=1_000_000);
 
     /// The most calls at once that are told later that they are refused, at most half of
     /// max-concurrent-streams on one connection; beyond it they are told as they come.

@@ -271,7 +271,7 @@ mod tests {
             assert_eq!(status.code(), Code::ResourceExhausted);
             told.push(began.elapsed().as_millis());
         }
-        assert_eq!(told, [0, 1000, 1500, 2000]);
+        assert_eq!(told, [0, 1000, 1500, 3000]);
         assert_eq!(metrics.rejections.waiting.get(), 0);
     }
 

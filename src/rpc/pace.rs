@@ -15,12 +15,13 @@ use std::{
 };
 
 use prometheus::IntGauge;
+use rand::Rng as _;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::share::Share;
 
 /// How late a refusal is at most.
-const LATE_MAX: Duration = Duration::from_secs(2);
+const LATE_MAX: Duration = Duration::from_secs(4);
 /// The refusals of this time may come all at once: a short burst of calls is refused as it comes.
 const BURST: Duration = Duration::from_secs(1);
 
@@ -69,18 +70,22 @@ impl Pace {
         Some(Pause { timer, waiting: self.waiting.clone(), share: of.clone() })
     }
 
-    /// The next moment, a pace behind the last one; not before what a burst may have, and not later
-    /// than it may be.
+    /// The next moment, a pace behind the last one, and not before what a burst may have. Where
+    /// that is later than it may be it is any in the last half of the time there is: told all at
+    /// once, callers would all come back at once.
     fn deal(&self, now: Duration) -> Duration {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let (first, last) = (micros(now.saturating_sub(BURST)), micros(now + LATE_MAX));
         let interval = micros(self.interval);
-        let next = |dealt: u64| dealt.max(first).saturating_add(interval).min(last);
-        let dealt = self
-            .dealt_us
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |dealt| Some(next(dealt)))
-            .unwrap_or_else(|dealt| dealt);
-        Duration::from_micros(next(dealt))
+        let next = |dealt: u64| {
+            let next = dealt.max(first).saturating_add(interval);
+            (next <= last).then_some(next)
+        };
+        let dealt = self.dealt_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        match dealt.ok().and_then(next) {
+            Some(moment) => Duration::from_micros(moment),
+            None => now + rand::rng().random_range(LATE_MAX / 2..=LATE_MAX),
+        }
     }
 }
 
@@ -136,8 +141,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_longer_than_the_latest_and_that_does_not_pile_up() {
         let pace = pace();
-        assert_eq!(waits(&pace, 1000).last(), Some(&2000));
-        tokio::time::advance(Duration::from_secs(2)).await;
+        let waits_of_many = waits(&pace, 1000);
+        let (paced, late) = waits_of_many.split_at(50);
+        assert_eq!(paced.last(), Some(&4000));
+        assert!(late.iter().all(|wait| (2000..=4000).contains(wait)), "{late:?}");
+        assert!(late.iter().any(|wait| *wait < 3000), "they are not told all at once");
+        tokio::time::advance(LATE_MAX).await;
         assert_eq!(waits(&pace, 2), [100, 200]);
     }
 

@@ -13,7 +13,7 @@ use super::{
     deck::{Card, Deck},
     link::{Caller, Callers, Link},
     pace::Pace,
-    recorder::Recorder,
+    recorder::{Recorder, Sent},
     slice::named,
 };
 use crate::{
@@ -82,17 +82,17 @@ impl Calls {
                 Asked::Card(self.deck.card(Instant::now()))
             };
             let operations = asked.operations();
-            self.recorder.sent(meant_for, operations as u64);
+            let sent = self.recorder.sent(meant_for, operations as u64);
             let done = asked.ask(&mut callers).await;
-            self.note(meant_for, operations, done).await;
+            self.note(sent, operations, done).await;
         }
     }
 
-    async fn note(&self, meant_for: Instant, operations: usize, done: Result<Done, Status>) {
+    async fn note(&self, sent: Sent, operations: usize, done: Result<Done, Status>) {
         match done {
-            Ok(done) => self.recorder.answered(meant_for, done.operations, &done.failed),
+            Ok(done) => self.recorder.answered(sent, done.operations, &done.failed),
             Err(status) => {
-                self.recorder.failed(meant_for, operations as u64, &status);
+                self.recorder.failed(sent, operations as u64, &status);
                 if !self.gives_up_after(&status) && is_unreachable(&status) {
                     tokio::time::sleep(PAUSE).await;
                 }

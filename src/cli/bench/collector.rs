@@ -96,6 +96,7 @@ impl Collector {
             operations_per_second: per_second(whole.operations - whole.late_operations),
             unsent_calls: self.unsent,
             latency_us: Quantiles::of(&whole.latency),
+            service_us: plan.rate.and_then(|_| Quantiles::of(&whole.service)),
             lag_us: Quantiles::of(&self.lag),
             generator: generator(samples),
             server: server(samples, whole),

@@ -13,6 +13,13 @@ use super::{
     slice::{Slice, UNANSWERED, error_kind},
 };
 
+/// A call on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    meant_for: Instant,
+    at: Instant,
+}
+
 /// The notes of one thread.
 #[derive(Debug)]
 pub struct Recorder {
@@ -31,15 +38,17 @@ impl Recorder {
     }
 
     /// A call of so many operations goes out now that was meant to go at `meant_for`.
-    pub fn sent(&self, meant_for: Instant, operations: u64) {
+    pub fn sent(&self, meant_for: Instant, operations: u64) -> Sent {
         if self.period.measures(meant_for) {
             self.under_way.set(self.under_way.get() + operations);
         }
+        Sent { meant_for, at: Instant::now() }
     }
 
     /// A call was answered: `done` of its operations were done, and of the others it says what
     /// went wrong with each.
-    pub fn answered(&self, meant_for: Instant, done: u64, failed: &[String]) {
+    pub fn answered(&self, sent: Sent, done: u64, failed: &[String]) {
+        let Sent { meant_for, at } = sent;
         if !self.period.measures(meant_for) {
             return;
         }
@@ -47,6 +56,7 @@ impl Recorder {
         self.arrived(done + failed.len() as u64);
         let mut open = self.open.borrow_mut();
         open.latency.record(now.saturating_duration_since(meant_for));
+        open.service.record(now.saturating_duration_since(at));
         open.calls += 1;
         open.operations += done;
         if now >= self.period.end() {
@@ -57,8 +67,8 @@ impl Recorder {
     }
 
     /// A call of so many operations failed.
-    pub fn failed(&self, meant_for: Instant, operations: u64, status: &Status) {
-        if self.period.measures(meant_for) {
+    pub fn failed(&self, sent: Sent, operations: u64, status: &Status) {
+        if self.period.measures(sent.meant_for) {
             self.arrived(operations);
             self.open.borrow_mut().errors.count(&error_kind(status), operations);
         }
@@ -112,11 +122,12 @@ mod tests {
     fn latency_is_counted_from_when_a_call_was_meant_to_go() {
         let recorder = recorder(Duration::from_millis(2_500));
         let meant_for = recorder.period.measured_from + Duration::from_millis(500);
-        recorder.sent(meant_for, 1);
-        recorder.answered(meant_for, 1, &[]);
+        let sent = recorder.sent(meant_for, 1);
+        recorder.answered(sent, 1, &[]);
         let slice = recorder.turn();
         assert_eq!((slice.window, slice.calls, slice.operations), (0, 1, 1));
         assert!(slice.latency.quantile_us(1.0) >= 999_000);
+        assert!(slice.service.quantile_us(1.0) < slice.latency.quantile_us(1.0));
         assert_eq!(slice.late_calls, 0);
         assert_eq!((recorder.turn().window, recorder.turn().calls), (1, 0));
     }
@@ -125,9 +136,9 @@ mod tests {
     fn what_belongs_to_the_warm_up_is_not_noted() {
         let recorder = recorder(Duration::from_millis(2_500));
         let meant_for = recorder.period.begin;
-        recorder.sent(meant_for, 1);
-        recorder.answered(meant_for, 1, &[]);
-        recorder.failed(meant_for, 1, &Status::internal(""));
+        let sent = recorder.sent(meant_for, 1);
+        recorder.answered(sent, 1, &[]);
+        recorder.failed(sent, 1, &Status::internal(""));
         recorder.give_up();
         let slice = recorder.turn();
         assert_eq!((slice.calls, slice.errors.sum()), (0, 0));
@@ -137,8 +148,8 @@ mod tests {
     fn answers_after_the_end_are_measured_and_told_apart() {
         let recorder = recorder(Duration::from_secs(4));
         let meant_for = recorder.period.measured_from;
-        recorder.sent(meant_for, 3);
-        recorder.answered(meant_for, 2, &["ABORTED".to_owned()]);
+        let sent = recorder.sent(meant_for, 3);
+        recorder.answered(sent, 2, &["ABORTED".to_owned()]);
         let slice = recorder.turn();
         assert_eq!((slice.calls, slice.late_calls, slice.late_operations), (1, 1, 2));
         assert_eq!((slice.latency.count(), slice.errors.sum()), (1, 1));
@@ -148,11 +159,9 @@ mod tests {
     fn what_is_never_answered_is_an_error() {
         let recorder = recorder(Duration::from_secs(4));
         let meant_for = recorder.period.measured_from;
-        for _ in 0..3 {
-            recorder.sent(meant_for, 10);
-        }
-        recorder.answered(meant_for, 10, &[]);
-        recorder.failed(meant_for, 10, &Status::unavailable(""));
+        let [first, second, _] = [(); 3].map(|()| recorder.sent(meant_for, 10));
+        recorder.answered(first, 10, &[]);
+        recorder.failed(second, 10, &Status::unavailable(""));
         recorder.give_up();
         let errors = recorder.turn().errors.into_kinds();
         assert_eq!(

@@ -44,6 +44,8 @@ pub struct Report {
     pub errors: BTreeMap<String, u64>,
     /// How long answers took, of an open loop from when the call was meant to be sent.
     pub latency_us: Option<Quantiles>,
+    /// How long the same answers of an open loop took from when the call was sent.
+    pub service_us: Option<Quantiles>,
     /// How late calls of an open loop were sent that a caller waited for.
     pub lag_us: Option<Quantiles>,
     /// What the generator used.
@@ -149,6 +151,7 @@ impl Report {
             unsent_calls: 0,
             errors: BTreeMap::new(),
             latency_us: None,
+            service_us: None,
             lag_us: None,
             generator: None,
             server: None,

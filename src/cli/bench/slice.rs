@@ -78,6 +78,8 @@ pub struct Slice {
     pub window: usize,
     /// Of the calls that were answered.
     pub latency: Latency,
+    /// Of the same, from when they were sent.
+    pub service: Latency,
     /// Calls that were answered.
     pub calls: u64,
     /// Operations that were done.
@@ -94,6 +96,7 @@ impl Slice {
     /// Counts everything in `other` too, which is of the same window.
     pub fn absorb(&mut self, other: &Self) {
         self.latency.absorb(&other.latency);
+        self.service.absorb(&other.service);
         self.calls += other.calls;
         self.operations += other.operations;
         self.late_calls += other.late_calls;

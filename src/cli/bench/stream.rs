@@ -16,6 +16,7 @@ use super::{
     bells::Bell,
     caller::{Calls, Done, PAUSE},
     link::Caller,
+    recorder::Sent,
 };
 use crate::proto::{ApplyStreamRequest, ApplyStreamResponse};
 
@@ -27,7 +28,7 @@ pub async fn converse(mut calls: Calls, pipeline: usize) {
         let ended = talk.hold(&mut calls).await;
         let status = ended.err().unwrap_or_else(|| Status::internal("answers are missing"));
         for message in talk.under_way.take() {
-            calls.recorder.failed(message.meant_for, calls.batch as u64, &status);
+            calls.recorder.failed(message.sent, calls.batch as u64, &status);
         }
         if talk.over.get() || calls.gives_up_after(&status) {
             return;
@@ -50,7 +51,7 @@ struct Talk {
 /// A message that went out.
 struct Message {
     sequence: u64,
-    meant_for: Instant,
+    sent: Sent,
 }
 
 impl Talk {
@@ -95,8 +96,8 @@ impl Talk {
 
     fn message(&self, calls: &mut Calls, sequence: u64, meant_for: Instant) -> ApplyStreamRequest {
         let operations = calls.deck.operations(calls.batch, Instant::now());
-        calls.recorder.sent(meant_for, calls.batch as u64);
-        self.under_way.borrow_mut().push_back(Message { sequence, meant_for });
+        let sent = calls.recorder.sent(meant_for, calls.batch as u64);
+        self.under_way.borrow_mut().push_back(Message { sequence, sent });
         ApplyStreamRequest { sequence, operations }
     }
 
@@ -122,10 +123,10 @@ impl Talk {
         };
         match Done::of_results(&answer.results, calls.batch) {
             Ok(done) => {
-                calls.recorder.answered(message.meant_for, done.operations, &done.failed);
+                calls.recorder.answered(message.sent, done.operations, &done.failed);
             }
             Err(status) => {
-                calls.recorder.failed(message.meant_for, calls.batch as u64, &status);
+                calls.recorder.failed(message.sent, calls.batch as u64, &status);
             }
         }
         Ok(())

@@ -108,6 +108,9 @@ fn server_line(server: &super::report::Server) -> String {
 fn latency_table(report: &Report) -> Option<String> {
     let mut table = Table::new(&["MILLISECONDS", "P50", "P90", "P99", "P99.9", "P99.99", "MAX"]);
     table.push(row("latency", &report.latency_us?));
+    if let Some(service) = report.service_us {
+        table.push(row("once sent", &service));
+    }
     if let Some(lag) = report.lag_us {
         table.push(row("sent late by", &lag));
     }
@@ -148,6 +151,7 @@ mod tests {
             seconds: 2.0,
             errors: BTreeMap::from([("ABORTED".to_owned(), 2), ("unanswered".to_owned(), 5)]),
             latency_us: Some(QUANTILES),
+            service_us: Some(QUANTILES),
             lag_us: Some(QUANTILES),
             generator: Some(Generator { cpu_cores: 0.5 }),
             server: Some(Server {
@@ -168,6 +172,7 @@ mod tests {
             "0.50 cores, 1 threads",
             "1.25 cores, 24.50 us a call, 0.25 us an operation, 512.0 MiB at most",
             "latency       0.100  0.200  1.500  2.000   3.000  1234.567",
+            "once sent     0.100",
             "sent late by  0.100",
         ] {
             assert!(text.contains(part), "{part}:\n{text}");
