@@ -39,6 +39,17 @@
 //! | ack of one hot key, memory | 61.4 (55.6-64.5) | 61.6 (58.1-66.3) | 1.00 |
 //! | ack of a random key, journal | 41.5 (37.1-45.3) | 39.9 (38.7-40.4) | 0.96 |
 //!
+//! - Calls that take turns of half a second see the same of what else the machine does, which is
+//!   half as fast at times. Before, in turns of 4 seconds, the ratio moved between 0.57 and 0.82.
+//! - Flushed after a second instead of a tenth, an ack's flushing fell into the turn of another
+//!   call: 0.762 instead of 0.766.
+//! - What most calls never wait for is boxed within the call's future, which is moved a few times:
+//!   0.733 before (in turns of 4 seconds), 0.762 with it (in turns of half a second).
+//! - 17/16 places for each state are too few: users are not spread evenly over shards, what is
+//!   pushed out has to be loaded again, and that is what was measured then.
+//! - Batching the calls of one turn was not built: random keys hit shards of their own, and looking
+//!   entries up before they are changed gains nothing there (see benches/stream.rs).
+//!
 //! Five times as much as one core can answer: `readstates bench --mix signin --users 5000
 //! --channels 100 --connections 16`, closed loop of 256 callers, then for 60 s `--rate` of five
 //! times that with `--concurrency 8192 --warm-up 0s`; server (`--store memory --serve-threads 1`)
@@ -58,17 +69,6 @@
 //! - Refusals told at once: 0.47 of the sign-ins (another machine; a third of a call's time each).
 //! - Those that are too late for the pace all told after two seconds: they came back together, a
 //!   wave every two seconds that left the server idle between them. 0.86, p99 68 ms.
-//!
-//! - Calls that take turns of half a second see the same of what else the machine does, which is
-//!   half as fast at times. Before, in turns of 4 seconds, the ratio moved between 0.57 and 0.82.
-//! - Flushed after a second instead of a tenth, an ack's flushing fell into the turn of another
-//!   call: 0.762 instead of 0.766.
-//! - What most calls never wait for is boxed within the call's future, which is moved a few times:
-//!   0.733 before (in turns of 4 seconds), 0.762 with it (in turns of half a second).
-//! - 17/16 places for each state are too few: users are not spread evenly over shards, what is
-//!   pushed out has to be loaded again, and that is what was measured then.
-//! - Batching the calls of one turn was not built: random keys hit shards of their own, and looking
-//!   entries up before they are changed gains nothing there (see benches/stream.rs).
 
 #[path = "load/cores.rs"]
 mod cores;

@@ -170,8 +170,9 @@ settings! {
     /// The most streams at once: watches, streams of operations, dumps.
     max_streams: usize = "max-streams" NUMBER "16384", count(1..=10_000_000);
 
-    /// The most refusals of what is too much that are told in a second. Beyond it they are told
-    /// later, by four seconds at most: each costs time that what was taken on needs.
+    /// Refusals of what is too much that are told in a second. Beyond it they are told later, by
+    /// four seconds at most, while max-waiting-refusals has room: each costs time that what was
+    /// taken on needs.
     refusals_per_second: u32 = "refusals-per-second" NUMBER "2000", count(1..=1_000_000);
 
     /// The most calls at once that are told later that they are refused, at most half of

@@ -17,11 +17,13 @@ use bytes::{Buf as _, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use tokio::{runtime::Handle, time::timeout};
 
+use crate::rpc::REFUSED_WITHIN;
+
 /// Bytes of an unwanted body that are read at most, and how long that may take: more than a caller
-/// may send before it hears of its answer. One that goes on is reset after all. A connection has no
-/// more of them than calls: each is one until its end.
+/// may send before it hears of its answer, which may be told later. One that goes on is reset after
+/// all. A connection has no more of them than calls: each is one until its end.
 const LEFT_BYTES_MAX: usize = 1024 * 1024;
-const LEFT_WITHIN: Duration = Duration::from_secs(1);
+const LEFT_WITHIN: Duration = REFUSED_WITHIN.saturating_add(Duration::from_secs(1));
 
 /// A body that is read to its end; see the module's documentation.
 pub struct Upload<B: Body<Data = Bytes> + Send + Unpin + 'static>(Option<B>);

@@ -1,5 +1,5 @@
-//! How much is taken on at once. What is too much is refused as it comes, the costliest first, so
-//! that what was taken on is answered in time.
+//! How much is taken on at once. What is too much is refused, the costliest first, so that what was
+//! taken on is answered in time.
 
 use std::{
     mem,
@@ -16,12 +16,13 @@ use rand::Rng as _;
 use tonic::{Status, body::Body};
 
 use super::{
+    deadline::Deadline,
     pace::{Pace, PaceBounds, Pause},
     reason::Reason,
     share::{Share, has_room},
     status::Failure,
 };
-use crate::metrics::Metrics;
+use crate::{lifecycle::Lifecycle, metrics::Metrics};
 
 /// How many pauses refusals ask for, so that those who were refused together do not come back
 /// together.
@@ -118,8 +119,8 @@ struct Refused {
 }
 
 impl Admission {
-    /// Takes on as much as `bounds` say.
-    pub fn new(bounds: Bounds, metrics: &Metrics) -> Self {
+    /// Takes on as much as `bounds` say. No refusal waits any more once `life` drains.
+    pub fn new(bounds: Bounds, metrics: &Metrics, life: Lifecycle) -> Self {
         let counts = &metrics.rejections;
         let refused = Refused {
             share: counts.share.clone(),
@@ -138,7 +139,7 @@ impl Admission {
             waiting_bytes: metrics.connections.waiting_bytes.clone(),
             refused,
             refusals: (0..PAUSES).map(refusal).collect(),
-            pace: Pace::new(bounds.refusals, counts.waiting.clone()),
+            pace: Pace::new(bounds.refusals, counts.waiting.clone(), life),
         }))
     }
 
@@ -149,10 +150,18 @@ impl Admission {
     }
 
     /// A place for a call of the connection that has this share, or what it is answered.
-    pub(super) fn admit(&self, class: Class, of: &Share) -> Result<Place, Box<Refusal>> {
+    pub(super) fn admit(
+        &self,
+        class: Class,
+        of: &Share,
+        deadline: &Deadline,
+    ) -> Result<Place, Box<Refusal>> {
         self.place(class, of).map_err(|refused| {
             refused.inc();
-            Box::new(Refusal { answer: self.answer(), pause: self.0.pace.pause(of) })
+            // Who waits takes memory, and streams go on to send while they do.
+            let is_soon = class.is_stream() || self.0.short_of_memory.load(Ordering::Relaxed);
+            let pause = if is_soon { None } else { self.0.pace.pause(of, deadline) };
+            Box::new(Refusal { answer: self.answer(), pause })
         })
     }
 
@@ -188,8 +197,12 @@ impl Admission {
             return Err(&refused.share);
         }
         if class == Class::Bulk {
-            if self.0.bulk.load(Ordering::Relaxed) >= bounds.bulk_in_flight {
+            let bulk = self.0.bulk.load(Ordering::Relaxed);
+            if bulk >= bounds.bulk_in_flight {
                 return Err(&refused.bulk_in_flight);
+            }
+            if !has_room(of.bulk(), bulk, bounds.bulk_in_flight) {
+                return Err(&refused.share);
             }
             if self.0.waiting_bytes.get() >= bounds.waiting_bytes {
                 return Err(&refused.waiting_bytes);
@@ -208,10 +221,10 @@ impl Admission {
     fn counts<'a>(&'a self, class: Class, of: &'a Share) -> impl Iterator<Item = &'a AtomicUsize> {
         let Shared { calls, bulk, streams, .. } = &*self.0;
         let counts = match class {
-            Class::Probe => [None, None, None],
-            Class::Write | Class::Read => [Some(calls), Some(of.calls()), None],
-            Class::Bulk => [Some(calls), Some(of.calls()), Some(bulk)],
-            Class::Stream | Class::ProbeStream => [Some(streams), Some(of.streams()), None],
+            Class::Probe => [None; 4],
+            Class::Write | Class::Read => [Some(calls), Some(of.calls()), None, None],
+            Class::Bulk => [Some(calls), Some(of.calls()), Some(bulk), Some(of.bulk())],
+            Class::Stream | Class::ProbeStream => [Some(streams), Some(of.streams()), None, None],
         };
         counts.into_iter().flatten()
     }
@@ -249,13 +262,8 @@ impl Refusal {
         if let Some(pause) = &mut self.pause {
             ready!(pause.poll(context));
         }
-        Poll::Ready(self.tell())
-    }
-
-    /// The answer, however long it was to wait.
-    pub fn tell(&mut self) -> Response<Body> {
         self.pause = None;
-        mem::take(&mut self.answer)
+        Poll::Ready(mem::take(&mut self.answer))
     }
 }
 
@@ -293,7 +301,7 @@ impl Admission {
             waiting_bytes: i64::MAX,
             refusals,
         };
-        Self::new(bounds, metrics)
+        Self::new(bounds, metrics, Lifecycle::new())
     }
 }
 
@@ -303,7 +311,7 @@ mod tests {
 
     fn admission(bounds: Bounds) -> (Admission, Metrics) {
         let metrics = Metrics::new().expect("names");
-        (Admission::new(bounds, &metrics), metrics)
+        (Admission::new(bounds, &metrics, Lifecycle::new()), metrics)
     }
 
     const BOUNDS: Bounds = Bounds {
@@ -320,7 +328,11 @@ mod tests {
     }
 
     fn admit(admission: &Admission, class: Class) -> Result<Place, Box<Refusal>> {
-        admission.admit(class, &Share::default())
+        admit_of(admission, class, &Share::default())
+    }
+
+    fn admit_of(admission: &Admission, class: Class, of: &Share) -> Result<Place, Box<Refusal>> {
+        admission.admit(class, of, &Deadline::new(&HeaderMap::new(), None))
     }
 
     #[test]
@@ -344,7 +356,7 @@ mod tests {
     fn a_connection_has_no_more_than_it_leaves_to_all_others() {
         let (admission, metrics) = admission(BOUNDS);
         let fill = |class, of: &Share| -> Vec<Place> {
-            std::iter::from_fn(|| admission.admit(class, of).ok()).take(100).collect()
+            std::iter::from_fn(|| admit_of(&admission, class, of).ok()).take(100).collect()
         };
         let (greedy, other) = (Share::default(), Share::default());
         let calls = fill(Class::Write, &greedy);
@@ -359,6 +371,8 @@ mod tests {
         assert_eq!(fill(Class::Write, &greedy).len(), 3);
         drop(others);
         assert_eq!(fill(Class::Write, &greedy).len(), 4, "what is given back can be had again");
+        let bulk = fill(Class::Bulk, &greedy);
+        assert_eq!((bulk.len(), fill(Class::Bulk, &other).len()), (1, 1), "half of two");
     }
 
     #[test]
@@ -383,7 +397,7 @@ mod tests {
     #[test]
     fn a_refusal_says_when_to_come_back() {
         let (admission, _) = admission(Bounds { in_flight: 0, ..BOUNDS });
-        let answer = admit(&admission, Class::Write).err().expect("no place").tell();
+        let answer = admit(&admission, Class::Write).err().expect("no place").answer;
         let status = Status::from_header_map(answer.headers()).expect("a status");
         assert_eq!(status.code(), tonic::Code::ResourceExhausted);
         let pushback = status.metadata().get("grpc-retry-pushback-ms").expect("a pause");

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::HeaderMap;
@@ -30,6 +30,8 @@ pub(super) struct Call {
     metrics: Arc<Metrics>,
     method: Arc<RpcMetrics>,
     arrived: Instant,
+    /// Of one that is refused, which may be told so later, how long that took to decide.
+    refused_in: Option<Duration>,
     code: Option<i32>,
     id: Option<RequestId>,
     span: CallSpan,
@@ -42,7 +44,13 @@ impl Call {
         metrics.in_flight_requests.inc();
         let id = RequestId::given(headers);
         let span = tracer.begin(method.name(), headers);
-        Self { metrics, method, arrived: Instant::now(), code: None, id, span }
+        Self { metrics, method, arrived: Instant::now(), refused_in: None, code: None, id, span }
+    }
+
+    /// Notes that it is refused: it is not being served from here on.
+    pub fn refuse(&mut self) {
+        self.metrics.in_flight_requests.dec();
+        self.refused_in = Some(self.arrived.elapsed());
     }
 
     /// Sees the headers of the answer, which of one without a body have its code.
@@ -67,9 +75,11 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.metrics.in_flight_requests.dec();
+        if self.refused_in.is_none() {
+            self.metrics.in_flight_requests.dec();
+        }
         let code = self.code.unwrap_or(Code::Cancelled as i32);
-        self.method.finish(code, self.arrived.elapsed());
+        self.method.finish(code, self.refused_in.unwrap_or_else(|| self.arrived.elapsed()));
         self.span.end(code, self.id.as_ref());
         if let Some(id) = &self.id {
             let (method, code) = (self.method.name(), Code::from(code));
@@ -162,7 +172,7 @@ impl<B: Body> Body for CallBody<B> {
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, future, time::Duration};
+    use std::{convert::Infallible, future};
 
     use http::{Request, Response};
     use tonic::body::Body as AnyBody;

@@ -41,6 +41,11 @@ impl Deadline {
             && self.at.is_some_and(|at| Instant::now() >= at)
     }
 
+    /// How much time is left; none where there is no end.
+    pub fn left(&self) -> Option<Duration> {
+        self.at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
     /// Ready once it has passed; never where there is none.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.at else { return Poll::Pending };

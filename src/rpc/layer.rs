@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -103,21 +103,24 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let path = request.uri().path();
         let metrics = Arc::clone(&self.layer.metrics);
-        let call = Call::arrive(metrics, &self.layer.tracer, path, request.headers());
+        let mut call = Call::arrive(metrics, &self.layer.tracer, path, request.headers());
         let class = Class::of(path);
+        let call_max = (!class.is_stream()).then_some(self.layer.call_max);
+        let deadline = Deadline::new(request.headers(), call_max);
         let place = match self.layer.refusal(path) {
             Some(refusal) => Err(Box::new(Refusal::at_once(refusal))),
-            None => self.layer.admission.admit(class, &self.share),
+            None => self.layer.admission.admit(class, &self.share, &deadline),
         };
         let (place, refusal) = match place {
             Ok(place) => (Some(place), None),
             Err(refusal) => (None, Some(refusal)),
         };
+        if refusal.is_some() {
+            call.refuse();
+        }
         let is_asked = refusal.is_none();
         // Whatever is answered is true only if nobody else has written meanwhile.
         let owned = (is_asked && path.starts_with(OWN_SERVICES)).then(|| self.layer.owned.clone());
-        let call_max = (!class.is_stream()).then_some(self.layer.call_max);
-        let deadline = Deadline::new(request.headers(), call_max);
         // Nothing further in learns of what is refused.
         let inner = is_asked.then(|| self.inner.call(request));
         Answering { inner, refusal, place, deadline: Some(deadline), owned, call: Some(call) }
@@ -151,7 +154,7 @@ where
         let mut this = self.project();
         let deadline = this.deadline.as_mut().expect(POLLED_AGAIN);
         let answered = match (this.refusal.as_mut(), this.inner.as_mut().as_pin_mut()) {
-            (Some(refusal), _) => refusal.poll(context).map(Ok),
+            (Some(refusal), _) => Poll::Ready(Ok(ready!(refusal.poll(context)))),
             (None, _) if deadline.is_over_before_it_began() => {
                 Poll::Ready(Ok(deadline::passed().into_http()))
             }
@@ -160,11 +163,9 @@ where
         let response = match answered {
             Poll::Ready(response) => response,
             // What was begun goes on without this call: no write is split by its deadline.
-            Poll::Pending => match (deadline.poll(context), this.refusal) {
-                // It was to be told later. Nothing of the call was done, which this says as well.
-                (Poll::Ready(()), Some(refusal)) => Ok(refusal.tell()),
-                (Poll::Ready(()), None) => Ok(deadline::passed().into_http()),
-                (Poll::Pending, _) => return Poll::Pending,
+            Poll::Pending => match deadline.poll(context) {
+                Poll::Ready(()) => Ok(deadline::passed().into_http()),
+                Poll::Pending => return Poll::Pending,
             },
         };
         let mut call = this.call.take().expect(POLLED_AGAIN);
@@ -218,6 +219,7 @@ fn give_reason(headers: &mut HeaderMap) {
 mod tests {
     use std::{convert::Infallible, future};
 
+    use futures_util::future::join_all;
     use tokio::time::Instant;
 
     use super::*;
@@ -245,33 +247,39 @@ mod tests {
         let refusals = PaceBounds { per_second: 1, waiting: 8, waiting_of_connection: 8 };
         let (waiting_bytes, in_flight) = (1, 0);
         let bounds = Bounds { in_flight, bulk_in_flight: 0, streams: 0, waiting_bytes, refusals };
-        let admission = Admission::new(bounds, metrics);
         let life = Lifecycle::new();
+        let admission = Admission::new(bounds, metrics, life.clone());
         CallLayer::new(Arc::clone(metrics), life, None, admission, Duration::MAX).layer(Behind)
     }
 
-    fn call(calls: &mut Calls<Behind>, timeout: &str) -> Answering<future::Pending<Answered>> {
-        let request = Request::builder().uri("/readstates.v1.ReadStatesService/List");
-        calls.call(request.header("grpc-timeout", timeout).body(()).expect("a request"))
+    type Asked = Answering<future::Pending<Result<Response<Body>, Infallible>>>;
+
+    fn call(calls: &mut Calls<Behind>, method: &str, timeout: &str) -> Asked {
+        let path = format!("/readstates.v1.ReadStatesService/{method}");
+        let request = Request::builder().uri(path).header("grpc-timeout", timeout);
+        calls.call(request.body(()).expect("a request"))
     }
 
-    type Answered = Result<Response<Body>, Infallible>;
-
     #[tokio::test(start_paused = true)]
-    async fn refusals_beyond_the_pace_are_told_later_but_within_the_deadline() {
+    async fn refusals_beyond_the_pace_are_told_later_and_soon_enough_to_be_heard() {
         let metrics = Arc::new(Metrics::new().expect("names are valid"));
         let mut calls = full(&metrics);
         let began = Instant::now();
-        let mut told = Vec::new();
-        let asked: Vec<_> =
-            ["10S", "10S", "1500m", "10S"].map(|within| call(&mut calls, within)).into();
-        for answer in asked {
+        let asked = [
+            ("List", "10S"),
+            ("List", "10S"),
+            ("Ack", "1500m"),
+            ("ApplyStream", "10S"),
+            ("Get", "10S"),
+        ];
+        let asked = asked.map(|(method, timeout)| call(&mut calls, method, timeout));
+        let told = join_all(asked.map(|answer| async {
             let answer = answer.await.expect("it cannot fail");
             let status = Status::from_header_map(answer.headers()).expect("a refusal");
             assert_eq!(status.code(), Code::ResourceExhausted);
-            told.push(began.elapsed().as_millis());
-        }
-        assert_eq!(told, [0, 1000, 1500, 3000]);
+            began.elapsed().as_millis()
+        }));
+        assert_eq!(told.await, [0, 1000, 750, 0, 3000]);
         assert_eq!(metrics.rejections.waiting.get(), 0);
     }
 
@@ -279,8 +287,9 @@ mod tests {
     async fn a_caller_that_goes_away_waits_no_longer() {
         let metrics = Arc::new(Metrics::new().expect("names are valid"));
         let mut calls = full(&metrics);
-        let asked = ["10S", "10S"].map(|within| call(&mut calls, within));
+        let asked = ["10S", "10S"].map(|timeout| call(&mut calls, "List", timeout));
         assert_eq!(metrics.rejections.waiting.get(), 1);
+        assert_eq!(metrics.in_flight_requests.get(), 0, "they are not served");
         drop(asked);
         assert_eq!(metrics.rejections.waiting.get(), 0);
     }

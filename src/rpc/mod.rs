@@ -29,7 +29,7 @@ pub use health::{Health, SERVICE_NAME};
 pub use layer::CallLayer;
 pub use limits::Limits;
 pub use maintenance::Maintenance;
-pub use pace::PaceBounds;
+pub use pace::{LATE_MAX as REFUSED_WITHIN, PaceBounds};
 pub use service::Service;
 pub use status::DOMAIN;
 

@@ -4,10 +4,10 @@
 //! again at once. Where four of five calls are refused the refusals alone would take more time than
 //! there is, and less and less would be left for what was taken on. So beyond a rate they are told
 //! later: what is asked meanwhile stays with the callers, whose connections have a bounded number
-//! of calls under way.
+//! of calls under way. Where more wait than may, the others are told as they come.
 
 use std::{
-    future::Future as _,
+    future::Future,
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll},
@@ -16,21 +16,28 @@ use std::{
 
 use prometheus::IntGauge;
 use rand::Rng as _;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    select,
+    time::{Instant, sleep},
+};
 
-use super::share::Share;
+use super::{
+    deadline::Deadline,
+    share::{Share, has_room},
+};
+use crate::lifecycle::{Lifecycle, Phase};
 
-/// How late a refusal is at most.
-const LATE_MAX: Duration = Duration::from_secs(4);
+/// How late a refusal is at most. What comes of its body meanwhile has to be read.
+pub const LATE_MAX: Duration = Duration::from_secs(4);
 /// The refusals of this time may come all at once: a short burst of calls is refused as it comes.
 const BURST: Duration = Duration::from_secs(1);
 
 /// How many refusals may be told, and wait.
 #[derive(Clone, Copy, Debug)]
 pub struct PaceBounds {
-    /// Refusals that are told a second; beyond it they are told later.
+    /// Refusals that are told a second; beyond it they are told later, where they may wait.
     pub per_second: u32,
-    /// Those that wait at once; beyond it they are told as they come.
+    /// Those that wait at once.
     pub waiting: usize,
     /// Of them, those of one connection.
     pub waiting_of_connection: usize,
@@ -44,30 +51,45 @@ pub(super) struct Pace {
     /// The moment that was dealt last, in microseconds.
     dealt_us: AtomicU64,
     waiting: IntGauge,
+    life: Lifecycle,
 }
 
 impl Pace {
-    pub fn new(bounds: PaceBounds, waiting: IntGauge) -> Self {
+    /// Nobody waits any more once `life` drains.
+    pub fn new(bounds: PaceBounds, waiting: IntGauge, life: Lifecycle) -> Self {
         let interval = Duration::from_secs(1) / bounds.per_second.max(1);
         let dealt_us = AtomicU64::new(0);
-        Self { bounds, interval, began: Instant::now(), dealt_us, waiting }
+        Self { bounds, interval, began: Instant::now(), dealt_us, waiting, life }
     }
 
-    /// For how long the refusal of a call of this connection has to wait; none where it is told at
-    /// once. The counts are compared and raised in two steps, as those of [`super::Admission`] are.
-    pub fn pause(&self, of: &Share) -> Option<Pause> {
+    /// For how long the refusal of a call of this connection has to wait, at most half of the time
+    /// that its caller still has, so that it is heard; none where it is told at once. The counts
+    /// are compared and raised in two steps, as those of [`super::Admission`] are.
+    pub fn pause(&self, of: &Share, deadline: &Deadline) -> Option<Pause> {
+        let waiting = usize::try_from(self.waiting.get()).unwrap_or_default();
+        let of_connection = of.refusals().load(Ordering::Relaxed);
+        if of_connection >= self.bounds.waiting_of_connection
+            || !has_room(of.refusals(), waiting, self.bounds.waiting)
+        {
+            return None;
+        }
         // Time is counted from one burst ago.
         let now = self.began.elapsed() + BURST;
-        let wait = self.deal(now).checked_sub(now).filter(|wait| !wait.is_zero())?;
-        let is_full = usize::try_from(self.waiting.get()).is_ok_and(|n| n >= self.bounds.waiting);
-        let of_connection = of.refusals().load(Ordering::Relaxed);
-        if is_full || of_connection >= self.bounds.waiting_of_connection {
+        let wait = self.deal(now).checked_sub(now)?;
+        let wait = deadline.left().map_or(wait, |left| wait.min(left / 2));
+        if wait.is_zero() {
             return None;
         }
         self.waiting.inc();
         of.refusals().fetch_add(1, Ordering::Relaxed);
-        let timer = Box::pin(sleep_until(Instant::now() + wait));
-        Some(Pause { timer, waiting: self.waiting.clone(), share: of.clone() })
+        let life = self.life.clone();
+        let over = Box::pin(async move {
+            select! {
+                () = sleep(wait) => {}
+                _ = life.wait_for(Phase::Draining) => {}
+            }
+        });
+        Some(Pause { over, waiting: self.waiting.clone(), share: of.clone() })
     }
 
     /// The next moment, a pace behind the last one, and not before what a burst may have. Where
@@ -91,14 +113,14 @@ impl Pace {
 
 /// The wait of one refusal, which counts while this lives.
 pub(super) struct Pause {
-    timer: Pin<Box<Sleep>>,
+    over: Pin<Box<dyn Future<Output = ()> + Send>>,
     waiting: IntGauge,
     share: Share,
 }
 
 impl Pause {
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.timer.as_mut().poll(context)
+        self.over.as_mut().poll(context)
     }
 }
 
@@ -115,10 +137,15 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: PaceBounds = PaceBounds { per_second: 10, waiting: 12, waiting_of_connection: 8 };
+    const BOUNDS: PaceBounds = PaceBounds { per_second: 10, waiting: 12, waiting_of_connection: 4 };
 
     fn pace() -> Pace {
-        Pace::new(BOUNDS, IntGauge::new("waiting", "waiting").expect("a name"))
+        let waiting = IntGauge::new("waiting", "waiting").expect("a name");
+        Pace::new(BOUNDS, waiting, Lifecycle::new())
+    }
+
+    fn pause(pace: &Pace, of: &Share) -> Option<Pause> {
+        pace.pause(of, &Deadline::new(&http::HeaderMap::new(), None))
     }
 
     /// How late each of so many refusals would be that come now.
@@ -153,26 +180,41 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn those_that_wait_are_bounded_over_all_and_on_a_connection() {
         let pace = pace();
-        let (one, other) = (Share::default(), Share::default());
+        let shares = [(); 3].map(|()| Share::default());
         waits(&pace, 10);
-        let pauses =
-            |of: &Share| -> Vec<Pause> { (0..100).map_while(|_| pace.pause(of)).collect() };
-        let (first, second) = (pauses(&one), pauses(&other));
-        assert_eq!((first.len(), second.len(), pace.waiting.get()), (8, 4, 12));
-        drop(first);
+        let pauses = |of: &Share| -> Vec<Pause> {
+            std::iter::from_fn(|| pause(&pace, of)).take(100).collect()
+        };
+        let [first, second, third] = shares.each_ref().map(pauses);
+        assert_eq!([first.len(), second.len(), third.len()], [4, 4, 2], "two are left for others");
+        assert_eq!(pace.waiting.get(), 10);
+        drop((first, third));
         assert_eq!(pace.waiting.get(), 4);
-        assert_eq!(pauses(&one).len(), 8, "what is given back can be had again");
+        assert_eq!(pauses(&shares[0]).len(), 4, "what is given back can be had again");
         drop(second);
         assert_eq!(pace.waiting.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_may_not_wait_takes_no_moment_of_those_who_may() {
+        let pace = pace();
+        waits(&pace, 10);
+        let greedy = Share::default();
+        let _held: Vec<Pause> = (0..4).filter_map(|_| pause(&pace, &greedy)).collect();
+        assert!((0..100).all(|_| pause(&pace, &greedy).is_none()));
+        assert_eq!(waits(&pace, 1), [500]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_is_over_at_its_moment() {
         let pace = pace();
         waits(&pace, 14);
-        let mut pause = pace.pause(&Share::default()).expect("it waits");
+        let mut pauses = [(); 2].map(|()| pause(&pace, &Share::default()).expect("it waits"));
         let began = Instant::now();
-        poll_fn(|context| pause.poll(context)).await;
+        poll_fn(|context| pauses[0].poll(context)).await;
         assert_eq!(began.elapsed(), Duration::from_millis(500));
+        pace.life.advance(Phase::Draining);
+        poll_fn(|context| pauses[1].poll(context)).await;
+        assert_eq!(began.elapsed(), Duration::from_millis(500), "a server that ends waits no more");
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct Share(Arc<Held>);
 #[derive(Default)]
 struct Held {
     calls: AtomicUsize,
+    bulk: AtomicUsize,
     streams: AtomicUsize,
     refusals: AtomicUsize,
 }
@@ -24,6 +25,11 @@ struct Held {
 impl Share {
     pub fn calls(&self) -> &AtomicUsize {
         &self.0.calls
+    }
+
+    /// Of the calls, those about many states.
+    pub fn bulk(&self) -> &AtomicUsize {
+        &self.0.bulk
     }
 
     pub fn streams(&self) -> &AtomicUsize {

@@ -69,7 +69,7 @@ fn reflecting(routes: Routes) -> Result<Routes, StartError> {
     Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
-/// Bulk calls that a thread has at once: what it answers within some milliseconds. More would only
+/// Bulk calls at once for each thread: what it answers within some milliseconds. More would only
 /// wait for each other (see the head of benches/rpc.rs).
 const BULK_PER_THREAD: usize = 128;
 
@@ -79,7 +79,7 @@ pub(super) fn bulk_in_flight(config: &Config) -> usize {
 }
 
 /// How much is taken on at once.
-pub(super) fn admission(config: &Config, metrics: &Metrics) -> Admission {
+pub(super) fn admission(config: &Config, metrics: &Metrics, life: Lifecycle) -> Admission {
     let bounds = Bounds {
         in_flight: config.max_in_flight,
         bulk_in_flight: bulk_in_flight(config),
@@ -92,7 +92,7 @@ pub(super) fn admission(config: &Config, metrics: &Metrics) -> Admission {
             waiting_of_connection: config.max_concurrent_streams as usize / 2,
         },
     };
-    Admission::new(bounds, metrics)
+    Admission::new(bounds, metrics, life)
 }
 
 /// With the types of rich errors, so that clients can print them, and with both versions of

@@ -254,8 +254,8 @@ impl Server {
     pub async fn run(self, shutdown: Shutdown) -> Result<Stopped, StartError> {
         let (addresses, doors) = (self.grpc_addresses()?, self.doors());
         let front = self.front;
-        let admission = grpc::admission(&self.config, &self.parts.metrics);
         let lifecycle = front.lifecycle.clone();
+        let admission = grpc::admission(&self.config, &self.parts.metrics, lifecycle.clone());
         let tracer = Tracer::start(&self.parts.metrics);
         let wraps = grpc::Wraps { admission: admission.clone(), doors, tracer: tracer.clone() };
         let port = grpc::port(&self.config, &self.parts, lifecycle, wraps)?;

@@ -172,8 +172,8 @@ fn port(ground: &Ground) -> Port {
     let refusals = PaceBounds { per_second: 1, waiting: 4, waiting_of_connection: 2 };
     let waiting_bytes = 1 << 20;
     let bounds = Bounds { in_flight: 8, bulk_in_flight: 4, streams: 4, waiting_bytes, refusals };
-    let admission = Admission::new(bounds, &ground.metrics);
     let (engine, lifecycle) = (Arc::clone(&ground.engine), ground.lifecycle.clone());
+    let admission = Admission::new(bounds, &ground.metrics, lifecycle.clone());
     let service = Service::new(Arc::clone(&engine), limits(), lifecycle.clone());
     let maintenance = Maintenance::new(engine, limits(), lifecycle.clone());
     let metrics = Arc::clone(&ground.metrics);
