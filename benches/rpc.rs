@@ -53,19 +53,23 @@
 //! Five times as much as one core can answer: `readstates bench --mix signin --users 5000
 //! --channels 100 --connections 16`, closed loop of 256 callers, then for 60 s `--rate` of five
 //! times that with `--concurrency 8192 --warm-up 0s`; server (`--store memory --serve-threads 1`)
-//! and generator on a core each, of which the generator used 0.67 and 0.83. 2026-11-29, Intel Xeon
+//! and generator on a core each, of which the generator used 0.66 and 0.83. 2026-11-29, Intel Xeon
 //! (2 virtual processors), fat LTO, once; latency is that of `once sent`:
 //!
 //! | | most a second | of it answered | p99 before, then | refused a second | memory |
 //! |---|---:|---:|---:|---:|---:|
-//! | sign-ins | 37,700 | 0.95 | 7.9, 11.1 ms | 2,180 | 162, 217 MiB |
-//! | acks, `--max-in-flight 128` | 107,600 | 0.91 | 7.9, 6.5 ms | 2,160 | 165, 200 MiB |
+//! | sign-ins | 36,300 | 0.95 | 8.2, 11.2 ms | 2,150 | 161, 208 MiB |
+//! | acks, `--max-in-flight 128` | 107,200 | 0.92 | 6.5, 6.5 ms | 2,160 | 163, 207 MiB |
 //!
 //! 61 of 61 health checks were answered beside each, and the first seconds after it were as those
 //! before. In runs of 15 s, most of all of the burst at their beginning:
 //!
 //! - 256 and 512 sign-ins at once a thread, in place of 128: 0.94 and 0.86, p99 22 and 51 ms.
 //! - 256 and 512 acks at once: 0.87 and 0.86, p99 13 (in 60 s) and 33 ms.
+//! - Twice as many callers on twice as many connections (20 s): 0.80 of the sign-ins, p99 15 ms.
+//! - 8,192 places for refusals that wait, of which a connection had no more than it left to others:
+//!   0.85 of the sign-ins, 0.66 of the acks, and 0.08 with twice as many callers. The few that are
+//!   told at once come back at once. A connection with more than 512 such callers is still so.
 //! - Refusals told at once: 0.47 of the sign-ins (another machine; a third of a call's time each).
 //! - Those that are too late for the pace all told after two seconds: they came back together, a
 //!   wave every two seconds that left the server idle between them. 0.86, p99 68 ms.

@@ -175,9 +175,10 @@ settings! {
     /// taken on needs.
     refusals_per_second: u32 = "refusals-per-second" NUMBER "2000", count(1..=1_000_000);
 
-    /// The most calls at once that are told later that they are refused, at most half of
-    /// max-concurrent-streams on one connection; beyond it they are told as they come.
-    max_waiting_refusals: usize = "max-waiting-refusals" NUMBER "8192", count(0..=1_000_000);
+    /// The most calls at once that are told later that they are refused, each with some 7 KiB of
+    /// memory, and at most half of max-concurrent-streams on one connection; beyond it they are
+    /// told as they come.
+    max_waiting_refusals: usize = "max-waiting-refusals" NUMBER "65536", count(0..=1_000_000);
 
     /// Memory for long answers that callers have yet to take; beyond it calls about many states
     /// are refused.
