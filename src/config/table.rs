@@ -162,10 +162,8 @@ settings! {
     /// quarters are taken, calls about many states where half are.
     max_in_flight: usize = "max-in-flight" NUMBER "8192", count(2..=1_000_000);
 
-    /// The most calls at once that are about many states: lists, batches, fan-outs; auto is 128
-    /// for each thread that serves calls.
-    max_bulk_in_flight: Option<usize> =
-        "max-bulk-in-flight" NUMBER "auto", auto_or(count(1..=1_000_000));
+    /// The most calls at once that are about many states: lists, batches, fan-outs.
+    max_bulk_in_flight: usize = "max-bulk-in-flight" NUMBER "512", count(1..=1_000_000);
 
     /// The most streams at once: watches, streams of operations, dumps.
     max_streams: usize = "max-streams" NUMBER "16384", count(1..=10_000_000);

@@ -6,7 +6,7 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tower::Layer as _;
 
-use super::{StartError, serving::serve_threads, start::Parts};
+use super::{StartError, start::Parts};
 use crate::{
     config::Config,
     doors::Doors,
@@ -69,20 +69,11 @@ fn reflecting(routes: Routes) -> Result<Routes, StartError> {
     Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
-/// Bulk calls at once for each thread: what it answers within some milliseconds. More would only
-/// wait for each other (see the head of benches/rpc.rs).
-const BULK_PER_THREAD: usize = 128;
-
-/// Calls about many states at once, also where that is left to the server.
-pub(super) fn bulk_in_flight(config: &Config) -> usize {
-    config.max_bulk_in_flight.unwrap_or_else(|| BULK_PER_THREAD * serve_threads(config))
-}
-
 /// How much is taken on at once.
 pub(super) fn admission(config: &Config, metrics: &Metrics, life: Lifecycle) -> Admission {
     let bounds = Bounds {
         in_flight: config.max_in_flight,
-        bulk_in_flight: bulk_in_flight(config),
+        bulk_in_flight: config.max_bulk_in_flight,
         streams: config.max_streams,
         waiting_bytes: i64::try_from(config.max_answer_memory).unwrap_or(i64::MAX),
         refusals: PaceBounds {

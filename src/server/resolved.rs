@@ -1,6 +1,6 @@
 //! What a server makes of the settings that are left to it.
 
-use super::{grpc, serving, shared, start};
+use super::{serving, shared, start};
 use crate::config::{Config, StoreKind};
 
 /// Key and value of each setting that is `auto`, here and now.
@@ -11,7 +11,6 @@ pub fn resolved(config: &Config) -> Vec<(&'static str, String)> {
         ("shards", config.shards.is_none(), sizing.shards),
         ("dirty-limit", config.dirty_limit.is_none(), sizing.dirty_limit),
         ("serve-threads", config.serve_threads.is_none(), serving::serve_threads(config)),
-        ("max-bulk-in-flight", config.max_bulk_in_flight.is_none(), grpc::bulk_in_flight(config)),
     ];
     let mut resolved: Vec<_> = left
         .into_iter()
@@ -33,8 +32,7 @@ mod tests {
         let config = Config::default();
         let keys =
             |config: &Config| resolved(config).iter().map(|(key, _)| *key).collect::<Vec<_>>();
-        let sizes = ["cache-entries", "shards", "dirty-limit"];
-        assert_eq!(keys(&config), [&sizes[..], &["serve-threads", "max-bulk-in-flight"]].concat());
+        assert_eq!(keys(&config), ["cache-entries", "shards", "dirty-limit", "serve-threads"]);
         let config = Config {
             cache_entries: Some(2_000),
             shards: Some(3),
@@ -43,8 +41,8 @@ mod tests {
             owner_name: None,
             ..config
         };
-        assert_eq!(keys(&config), ["dirty-limit", "max-bulk-in-flight", "owner-name"]);
-        assert_eq!([0, 1].map(|at| resolved(&config)[at].1.clone()), ["1000", "128"]);
-        assert!(resolved(&config)[2].1.ends_with(":50051"));
+        assert_eq!(keys(&config), ["dirty-limit", "owner-name"]);
+        assert_eq!(resolved(&config)[0].1, "1000");
+        assert!(resolved(&config)[1].1.ends_with(":50051"));
     }
 }
