@@ -69,7 +69,7 @@
 //!   chat, an eighth of them fan-outs, had some of them refused (6 to 40 of 3.3 million).
 //! - 256 and 512 acks at once: 0.87 and 0.86, p99 13 (in 60 s) and 33 ms.
 //! - Twice as many callers on twice as many connections (20 s): 0.80 of the sign-ins, p99 15 ms.
-//! - 8,192 places for refusals that wait, of which a connection had no more than it left to others:
+//! - 8,192 places for refusals that wait, in place of 65,536 (16,384 now, for the memory's sake):
 //!   0.85 of the sign-ins, 0.66 of the acks, and 0.08 with twice as many callers. The few that are
 //!   told at once come back at once. A connection with more than 512 such callers is still so.
 //! - Refusals told at once: 0.47 of the sign-ins (another machine; a third of a call's time each).

@@ -169,14 +169,14 @@ settings! {
     max_streams: usize = "max-streams" NUMBER "16384", count(1..=10_000_000);
 
     /// Refusals of what is too much that are told in a second. Beyond it they are told later, by
-    /// four seconds at most, while max-waiting-refusals has room: each costs time that what was
-    /// taken on needs.
+    /// four seconds at most, while max-waiting-refusals has room and memory is not short: each
+    /// costs time that what was taken on needs.
     refusals_per_second: u32 = "refusals-per-second" NUMBER "2000", count(1..=1_000_000);
 
     /// The most calls at once that are told later that they are refused, each with some 7 KiB of
     /// memory, and at most half of max-concurrent-streams on one connection; beyond it they are
     /// told as they come.
-    max_waiting_refusals: usize = "max-waiting-refusals" NUMBER "65536", count(0..=1_000_000);
+    max_waiting_refusals: usize = "max-waiting-refusals" NUMBER "16384", count(0..=1_000_000);
 
     /// Memory for long answers that callers have yet to take; beyond it calls about many states
     /// are refused.

@@ -293,7 +293,7 @@ impl Admission {
     /// Takes on whatever comes.
     pub(super) fn of_all(metrics: &Metrics) -> Self {
         let max = usize::MAX;
-        let refusals = PaceBounds { per_second: 1, waiting: 0, waiting_of_connection: 0 };
+        let refusals = PaceBounds { per_second: 1, waiting: 0, streams_of_connection: 0 };
         let bounds = Bounds {
             in_flight: max,
             bulk_in_flight: max,
@@ -319,7 +319,7 @@ mod tests {
         bulk_in_flight: 2,
         streams: 3,
         waiting_bytes: 1000,
-        refusals: PaceBounds { per_second: 1000, waiting: 1, waiting_of_connection: 1 },
+        refusals: PaceBounds { per_second: 1000, waiting: 1, streams_of_connection: 2 },
     };
 
     /// Of as many connections.

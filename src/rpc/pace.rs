@@ -39,8 +39,9 @@ pub struct PaceBounds {
     pub per_second: u32,
     /// Those that wait at once.
     pub waiting: usize,
-    /// Of them, those of one connection.
-    pub waiting_of_connection: usize,
+    /// Calls that a connection has at most. Half of those that are no streams may wait: the others
+    /// are for what is taken on.
+    pub streams_of_connection: usize,
 }
 
 /// Deals out the moments at which refusals are told.
@@ -67,16 +68,17 @@ impl Pace {
     /// are compared and raised in two steps, as those of [`super::Admission`] are.
     pub fn pause(&self, of: &Share, deadline: &Deadline) -> Option<Pause> {
         let waiting = usize::try_from(self.waiting.get()).unwrap_or_default();
-        let of_connection = of.refusals().load(Ordering::Relaxed);
-        if of_connection >= self.bounds.waiting_of_connection
+        let streams = of.streams().load(Ordering::Relaxed);
+        let of_connection = self.bounds.streams_of_connection.saturating_sub(streams) / 2;
+        if of.refusals().load(Ordering::Relaxed) >= of_connection
             || !has_room(of.refusals(), waiting, self.bounds.waiting)
         {
             return None;
         }
         // Time is counted from one burst ago.
         let now = self.began.elapsed() + BURST;
-        let wait = self.deal(now).checked_sub(now)?;
-        let wait = deadline.left().map_or(wait, |left| wait.min(left / 2));
+        let late = deadline.left().map_or(LATE_MAX, |left| LATE_MAX.min(left / 2));
+        let wait = self.deal(now, late).checked_sub(now)?;
         if wait.is_zero() {
             return None;
         }
@@ -93,11 +95,11 @@ impl Pace {
     }
 
     /// The next moment, a pace behind the last one, and not before what a burst may have. Where
-    /// that is later than it may be it is any in the last half of the time there is: told all at
-    /// once, callers would all come back at once.
-    fn deal(&self, now: Duration) -> Duration {
+    /// that is too late it is any in the last half of the time there is, which takes no moment of
+    /// others: told all at once, callers would all come back at once.
+    fn deal(&self, now: Duration, late: Duration) -> Duration {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let (first, last) = (micros(now.saturating_sub(BURST)), micros(now + LATE_MAX));
+        let (first, last) = (micros(now.saturating_sub(BURST)), micros(now + late));
         let interval = micros(self.interval);
         let next = |dealt: u64| {
             let next = dealt.max(first).saturating_add(interval);
@@ -106,7 +108,7 @@ impl Pace {
         let dealt = self.dealt_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         match dealt.ok().and_then(next) {
             Some(moment) => Duration::from_micros(moment),
-            None => now + rand::rng().random_range(LATE_MAX / 2..=LATE_MAX),
+            None => now + rand::rng().random_range(late / 2..=late),
         }
     }
 }
@@ -137,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: PaceBounds = PaceBounds { per_second: 10, waiting: 12, waiting_of_connection: 4 };
+    const BOUNDS: PaceBounds = PaceBounds { per_second: 10, waiting: 12, streams_of_connection: 8 };
 
     fn pace() -> Pace {
         let waiting = IntGauge::new("waiting", "waiting").expect("a name");
@@ -151,7 +153,7 @@ mod tests {
     /// How late each of so many refusals would be that come now.
     fn waits(pace: &Pace, count: usize) -> Vec<u64> {
         let now = pace.began.elapsed() + BURST;
-        let wait = |_| pace.deal(now).saturating_sub(now).as_millis() as u64;
+        let wait = |_| pace.deal(now, LATE_MAX).saturating_sub(now).as_millis() as u64;
         (0..count).map(wait).collect()
     }
 

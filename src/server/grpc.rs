@@ -79,8 +79,7 @@ pub(super) fn admission(config: &Config, metrics: &Metrics, life: Lifecycle) -> 
         refusals: PaceBounds {
             per_second: config.refusals_per_second,
             waiting: config.max_waiting_refusals,
-            // The other half is for calls that are taken on.
-            waiting_of_connection: config.max_concurrent_streams as usize / 2,
+            streams_of_connection: config.max_concurrent_streams as usize,
         },
     };
     Admission::new(bounds, metrics, life)

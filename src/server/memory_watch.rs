@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::{config::Config, metrics::Metrics, rpc::Admission};
 
-/// Looks this often: what fills a tenth of the memory takes longer.
+/// Looks this often: what fills a tenth of the memory takes longer, or is bounded by less.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Of the limit, in percent, from which on memory is short, and below which it is not any more.
 const SHORT_PERCENT: u64 = 90;

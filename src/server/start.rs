@@ -166,6 +166,9 @@ pub(super) fn sizing(config: &Config) -> Sizing {
     }
 }
 
+/// A call that waits to be told that it is refused, measured under overload (benches/rpc.rs).
+const WAITING_REFUSAL_BYTES: u64 = 7 * 1024;
+
 /// Tells what each part was given, and returns the sum.
 fn announce_memory(config: &Config, cache: &Cache) -> u64 {
     let sizing = cache.sizing();
@@ -181,8 +184,9 @@ fn announce_memory(config: &Config, cache: &Cache) -> u64 {
     let journal_bytes = journaling::memory_bytes(config);
     let watch_bytes = config.watch_memory + config.max_watched_users as u64 * WATCHED_USER_BYTES;
     let answer_bytes = config.max_answer_memory;
-    let total_bytes =
-        sizing.bytes() as u64 + store_bytes + journal_bytes + watch_bytes + answer_bytes;
+    let refusal_bytes = config.max_waiting_refusals as u64 * WAITING_REFUSAL_BYTES;
+    let parts = [store_bytes, journal_bytes, watch_bytes, answer_bytes, refusal_bytes];
+    let total_bytes = sizing.bytes() as u64 + parts.iter().sum::<u64>();
     info!(
         entries = sizing.entries,
         shards = sizing.shards,
@@ -192,6 +196,7 @@ fn announce_memory(config: &Config, cache: &Cache) -> u64 {
         journal_bytes,
         watch_bytes,
         answer_bytes,
+        refusal_bytes,
         total_bytes,
         "memory when full and as dirty as allowed"
     );

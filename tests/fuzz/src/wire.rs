@@ -16,7 +16,9 @@ use readstates::{
         read_states_service_client::ReadStatesServiceClient,
         read_states_service_server::ReadStatesServiceServer,
     },
-    rpc::{Admission, Bounds, CallLayer, DoorLayer, Health, Maintenance, PaceBounds, Port, Service},
+    rpc::{
+        Admission, Bounds, CallLayer, DoorLayer, Health, Maintenance, PaceBounds, Port, Service,
+    },
 };
 use tempfile::TempDir;
 use tokio::{
@@ -169,7 +171,7 @@ async fn exchange(stream: UnixStream, sent: &[u8]) -> usize {
 
 /// What a server answers on its port, with small bounds.
 fn port(ground: &Ground) -> Port {
-    let refusals = PaceBounds { per_second: 1, waiting: 4, waiting_of_connection: 2 };
+    let refusals = PaceBounds { per_second: 1, waiting: 4, streams_of_connection: 4 };
     let waiting_bytes = 1 << 20;
     let bounds = Bounds { in_flight: 8, bulk_in_flight: 4, streams: 4, waiting_bytes, refusals };
     let (engine, lifecycle) = (Arc::clone(&ground.engine), ground.lifecycle.clone());
