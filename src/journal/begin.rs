@@ -9,6 +9,7 @@ use super::{
     Writer,
     allowance::{Allowance, Space, SpareState},
     books::{Books, Kept},
+    chain::read_file,
     current::Current,
     durable::Durable,
     limits::Limits,
@@ -72,8 +73,9 @@ impl Recovery {
     ///
     /// # Errors
     /// [`JournalError::NumbersExhausted`]: nothing was changed. [`JournalError::Io`]: a part may be
-    /// gone then, and the rest is an empty journal.
-    pub fn retire(self) -> Result<bool, JournalError> {
+    /// gone then, and the rest is an empty journal, or all of it counts as before; see
+    /// [`Self::still_counts`].
+    pub fn retire(&self) -> Result<bool, JournalError> {
         let disk = self.disk.as_ref();
         let oldest = numbers::segment_after(self.chain.newest(), disk)?;
         self.remove_leftovers()?;
@@ -88,6 +90,13 @@ impl Recovery {
         remove(disk, MANIFEST)?;
         disk.sync().map_err(|error| JournalError::io("syncing", disk, "", error))?;
         Ok(true)
+    }
+
+    /// Whether all that was read counts on the disk yet, for certain, once a retirement has failed.
+    pub fn still_counts(&self) -> bool {
+        let mut bytes = Vec::new();
+        let now = read_file(self.disk.as_ref(), MANIFEST, &mut bytes);
+        now.is_ok_and(|now| self.chain.manifest.is_some_and(|before| now == before.encode()))
     }
 
     fn remove_leftovers(&self) -> Result<(), JournalError> {

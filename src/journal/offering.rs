@@ -32,7 +32,7 @@ pub struct OfferCount {
     pub deletions: u64,
 }
 
-/// A journal could not be offered, and is as it was.
+/// A journal could not be offered. It is as it was, but for [`OfferError::Unfinished`].
 #[derive(Debug, thiserror::Error)]
 pub enum OfferError {
     /// The journal cannot be read, or belongs to another store.
@@ -41,6 +41,12 @@ pub enum OfferError {
     /// The database does not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// All of it was offered, and it could not be removed: whether it still counts is not known.
+    #[error(
+        "the owner has all of the journal, which could not be removed; look at it with `readstates \
+         journal inspect`, and remove its directory where it has records yet: {0}"
+    )]
+    Unfinished(JournalError),
     /// It was told to stop.
     #[error("told to stop before all of the journal was offered")]
     Stopped,
@@ -54,6 +60,9 @@ pub struct Offering {
     cluster: Cluster,
     hand: Hand,
 }
+
+/// Takes one chunk.
+type Each<'a> = dyn FnMut(OfferChunk) -> Result<(), OfferError> + 'a;
 
 /// Puts chunks into the table.
 struct Hand {
@@ -90,6 +99,8 @@ impl Offering {
     /// Offers everything that `recovery` has and removes that journal. Where it ends before that,
     /// the journal is as it was, and what was offered of it is taken back as far as the database
     /// lets it: when the journal comes back the owner may have changed what he had merged of it.
+    /// Where it is not known whether the journal still counts, what was offered stays: better
+    /// merged twice than never.
     ///
     /// # Errors
     /// See [`OfferError`].
@@ -97,34 +108,50 @@ impl Offering {
         let ask = async || self.cluster.store(0).await?.identity().await;
         let identity = self.hand.answer(ask).await?;
         recovery.check_store(identity)?;
-        let (chunks, mut given) = mpsc::channel(CHUNKS_MAX);
-        let reading = spawn_blocking(move || {
-            let read = recovery.offer(&mut |chunk| {
-                // Fails where nobody puts them any more.
-                chunks.blocking_send(chunk).map_err(|_| OfferError::Stopped)
-            });
-            (recovery, read)
-        });
-        // Fits a signed column.
-        let offer = rand::random_range(1..=i64::MAX.unsigned_abs());
-        let mut put = Put { offer, tried: 0 };
-        let all_put = self.hand.put_all(&mut given, &mut put).await;
-        drop(given);
-        let (recovery, read) = reading.await?;
-        match all_put.and_then(|count| read.map(|()| count)) {
-            Ok(count) => {
-                spawn_blocking(move || recovery.retire()).await??;
-                Ok(count)
-            }
-            Err(error) => {
-                self.hand.take_back(put).await;
-                Err(error)
-            }
-        }
+        let recovery = Arc::new(recovery);
+        let read = Arc::clone(&recovery);
+        let read = move |each: &mut Each<'_>| read.offer(each);
+        let retire = move || match recovery.retire() {
+            Err(error) if recovery.still_counts() => Err(OfferError::Journal(error)),
+            retired => retired.map(drop).map_err(OfferError::Unfinished),
+        };
+        self.hand.give(read, retire).await
     }
 }
 
 impl Hand {
+    /// Puts what is read, and has it retired where it came from. What was put is taken back where
+    /// that comes to nothing for certain.
+    async fn give(
+        &self,
+        read: impl FnOnce(&mut Each<'_>) -> Result<(), OfferError> + Send + 'static,
+        retire: impl FnOnce() -> Result<(), OfferError> + Send + 'static,
+    ) -> Result<OfferCount, OfferError> {
+        let (chunks, mut given) = mpsc::channel(CHUNKS_MAX);
+        let reading = spawn_blocking(move || {
+            // Fails where nobody puts them any more.
+            read(&mut |chunk| chunks.blocking_send(chunk).map_err(|_| OfferError::Stopped))
+        });
+        // Fits a signed column.
+        let offer = rand::random_range(1..=i64::MAX.unsigned_abs());
+        let mut put = Put { offer, tried: 0 };
+        let all_put = self.put_all(&mut given, &mut put).await;
+        drop(given);
+        let read = reading.await.unwrap_or_else(|ended| Err(ended.into()));
+        let done = match all_put.and_then(|count| read.map(|()| count)) {
+            Ok(count) => {
+                let retired =
+                    spawn_blocking(retire).await.unwrap_or_else(|ended| Err(ended.into()));
+                retired.map(|()| count)
+            }
+            Err(error) => Err(error),
+        };
+        if done.as_ref().is_err_and(|error| !matches!(error, OfferError::Unfinished(_))) {
+            self.take_back(put).await;
+        }
+        done
+    }
+
     async fn put_all(
         &self,
         given: &mut mpsc::Receiver<OfferChunk>,
@@ -230,29 +257,49 @@ mod tests {
         }
     }
 
+    fn broken() -> JournalError {
+        JournalError::Closed
+    }
+
+    /// Four chunks, and how their reading ends.
+    async fn given(
+        table: &Arc<Table>,
+        read: Result<(), OfferError>,
+        retired: Result<(), OfferError>,
+    ) -> Result<OfferCount, OfferError> {
+        let metrics = Metrics::new().expect("names are valid").offers;
+        let patience = Some(Patience { stop: table.stop.subscribe(), metrics });
+        let hand = Hand { table: Arc::clone(table) as _, patience };
+        let reading = |each: &mut Each<'_>| {
+            (0..4).try_for_each(|_| each(OfferChunk::default()))?;
+            read
+        };
+        hand.give(reading, || retired).await
+    }
+
     #[tokio::test]
-    async fn what_was_put_of_an_offer_that_is_given_up_is_taken_back() {
-        for unsure in [None, Some(2)] {
+    async fn what_was_put_is_taken_back_unless_the_journal_may_be_gone() {
+        let other = OfferPlace { offer: 0, chunk: 0 };
+        let table = |unsure| {
             let table = Arc::new(Table { unsure, ..Table::default() });
-            let other = OfferPlace { offer: 9, chunk: 0 };
-            table.put(other, Vec::new()).await.ok();
-            let metrics = Metrics::new().expect("names are valid").offers;
-            let patience = Some(Patience { stop: table.stop.subscribe(), metrics });
-            let hand = Hand { table: Arc::clone(&table) as _, patience };
-            let (chunks, mut given) = mpsc::channel(4);
-            for _ in 0..4 {
-                chunks.send(OfferChunk::default()).await.expect("there is room");
-            }
-            drop(chunks);
-            let mut put = Put { offer: 5, tried: 0 };
-            let all_put = hand.put_all(&mut given, &mut put).await;
-            match unsure {
-                None => assert_eq!(all_put.expect("it is put"), OfferCount::default()),
-                Some(_) => assert!(matches!(all_put, Err(OfferError::Stopped))),
-            }
-            assert_eq!(table.places.lock().len(), if unsure.is_some() { 4 } else { 5 });
-            hand.take_back(put).await;
+            table.places.lock().insert(other);
+            table
+        };
+        let unsure = table(Some(2));
+        let stopped = given(&unsure, Ok(()), Ok(())).await;
+        assert!(matches!(stopped, Err(OfferError::Stopped)), "{stopped:?}");
+        let unread = table(None);
+        given(&unread, Err(broken().into()), Ok(())).await.expect_err("it was not read");
+        let whole = table(None);
+        given(&whole, Ok(()), Err(broken().into())).await.expect_err("it is there yet");
+        for table in [unsure, unread, whole] {
             assert_eq!(*table.places.lock(), BTreeSet::from([other]));
         }
+        let gone = table(None);
+        let unfinished = Err(OfferError::Unfinished(broken()));
+        given(&gone, Ok(()), unfinished).await.expect_err("it may be there yet");
+        let all = table(None);
+        assert_eq!(given(&all, Ok(()), Ok(())).await.expect("it is put"), OfferCount::default());
+        assert_eq!([gone, all].map(|table| table.places.lock().len()), [5, 5]);
     }
 }

@@ -4,7 +4,7 @@
 use std::{convert::Infallible, future::pending, pin::pin, sync::Arc};
 
 use futures_util::FutureExt as _;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracing::info;
 
 use super::{Front, StartError, journaling, start::Opened};
@@ -68,12 +68,25 @@ async fn acquire(
     let (clock, counted) = (BootClock::system(), metrics.lease.clone());
     // Not dropped halfway: a lease that nobody renews or releases keeps others waiting.
     let rival = wish.rival();
+    let (give_up, given_up) = oneshot::channel::<()>();
+    let asked = async {
+        tokio::select! {
+            () = asked => {}
+            Ok(()) = given_up => {}
+        }
+    };
     let acquiring = Lease::acquire_unless(table, clock, counted, wish, asked);
     let mut acquiring = pin!(standing_by(&front.lifecycle, rival, acquiring));
     tokio::select! {
         found = &mut standing => {
-            let found = found?;
-            Ok((kept(acquiring.await?), Ok(found)))
+            if found.is_err() {
+                give_up.send(()).ok();
+            }
+            match (acquiring.await, found) {
+                (Ok(lease), found) => Ok((kept(lease), found)),
+                (Err(_), Err(error)) => Err(error),
+                (Err(error), Ok(_)) => Err(error.into()),
+            }
         }
         lease = &mut acquiring => {
             let lease = lease.map(kept);
