@@ -66,13 +66,19 @@ impl Life {
     /// Of a connection whose peer's certificate, if it has one, holds for so long.
     pub fn begin(bounds: Bounds, certified: Option<Duration>, backlog: &Backlog) -> Self {
         let now = Instant::now();
+        // Those that came together do not go together.
+        let age = bounds.age.map(|age| now + age.mul_f64(rand::rng().random_range(0.9..=1.1)));
+        let certified_until = certified.and_then(|certified| now.checked_add(certified));
+        // Time for its calls to end, and for its peer to come with another certificate.
+        let outlived = certified_until
+            .zip(certified)
+            .map(|(until, certified)| until - bounds.grace.min(certified / 2));
         let mut life = Self {
             bounds,
             timer: Box::pin(sleep_until(now)),
-            // Those that came together do not go together.
-            ask_at: bounds.age.map(|age| now + age.mul_f64(rand::rng().random_range(0.9..=1.1))),
+            ask_at: [age, outlived].into_iter().flatten().min(),
             cut_at: None,
-            certified_until: certified.and_then(|certified| now.checked_add(certified)),
+            certified_until,
             look_at: now + bounds.stall / LOOKS,
             seen: backlog.seen(),
             stalled_since: now,
@@ -94,11 +100,11 @@ impl Life {
     }
 
     fn due(&mut self, now: Instant, backlog: &Backlog) -> Option<Turn> {
-        if self.cut_at.is_some_and(|at| at <= now) {
-            return Some(Turn::Cut(Cut::Age));
-        }
         if self.certified_until.is_some_and(|until| until <= now) {
             return Some(Turn::Cut(Cut::Certificate));
+        }
+        if self.cut_at.is_some_and(|at| at <= now) {
+            return Some(Turn::Cut(Cut::Age));
         }
         if self.ask_at.is_some_and(|at| at <= now) {
             self.ask_at = None;
@@ -187,10 +193,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_ends_with_the_certificate_of_its_peer() {
-        let (backlog, began) = (backlog(), Instant::now());
-        let mut life = Life::begin(bounds(None), Some(60 * SECOND), &backlog);
-        assert_eq!(life.turn(&backlog).await, Turn::Cut(Cut::Certificate));
-        assert!(began.elapsed() >= 60 * SECOND);
+        let backlog = backlog();
+        for (certified, asked) in [(60 * SECOND, 55 * SECOND), (4 * SECOND, 2 * SECOND)] {
+            let began = Instant::now();
+            let mut life = Life::begin(bounds(None), Some(certified), &backlog);
+            assert_eq!(life.turn(&backlog).await, Turn::AskToEnd);
+            assert_eq!(began.elapsed(), asked, "its grace before, or half of its time");
+            assert_eq!(life.turn(&backlog).await, Turn::Cut(Cut::Certificate));
+            assert_eq!(began.elapsed(), certified);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,8 +15,8 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a browser or curl is told.
 const NOT_HERE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
-    connection: close\r\ncontent-length: 64\r\n\r\n\
-    This is a gRPC port, HTTP/2 only. Metrics: the admin port, 9090\n";
+    connection: close\r\ncontent-length: 58\r\n\r\n\
+    This is a gRPC port, HTTP/2 only. Metrics: the admin port\n";
 
 /// A connection whose first bytes were read and are read once more.
 pub(super) struct Prefaced {
@@ -132,8 +132,8 @@ mod tests {
         assert!(read(Box::new(stream)).await.is_err());
         let mut told = Vec::new();
         peer.read_to_end(&mut told).await.expect("an end");
-        let (head, body) = NOT_HERE.split_at(NOT_HERE.len() - 64);
-        assert!(head.ends_with(b"content-length: 64\r\n\r\n"));
+        let (head, body) = NOT_HERE.split_at(NOT_HERE.len() - 58);
+        assert!(head.ends_with(b"content-length: 58\r\n\r\n"));
         assert_eq!((told.as_slice(), body.last()), (NOT_HERE, Some(&b'\n')));
 
         let (mut peer, stream) = duplex(1024);

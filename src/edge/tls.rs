@@ -17,7 +17,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::{VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use tokio::{task::spawn_blocking, time::interval};
+use tokio::{
+    task::spawn_blocking,
+    time::{interval, sleep},
+};
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
@@ -26,6 +29,9 @@ use crate::{config::Config, metrics::TlsMetrics};
 
 /// The only protocol that is spoken within.
 const HTTP_2: &[u8] = b"h2";
+
+/// What is in a file twice, this far apart, is all of it.
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// Why certificates cannot be used. Each says which file.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +60,15 @@ pub enum TlsError {
         /// What is wrong with them.
         source: VerifierBuilderError,
     },
+}
+
+impl TlsError {
+    /// Which file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Read { path, .. } | Self::Content { path, .. } | Self::Roots { path, .. } => path,
+        }
+    }
 }
 
 /// Which files, and what they are for.
@@ -132,10 +147,26 @@ impl Tls {
         let mut ticks = interval(self.every);
         loop {
             ticks.tick().await;
-            let files = self.files.clone();
-            let Ok(read) = spawn_blocking(move || files.read()).await else { return };
+            let Some(read) = self.read().await else { return };
+            if self.is_new(&read) {
+                // Half of a file may be there yet, and be valid.
+                sleep(SETTLE).await;
+                let Some(again) = self.read().await else { return };
+                if !is_same(&read, &again) {
+                    continue;
+                }
+            }
             self.look(read);
         }
+    }
+
+    async fn read(&self) -> Option<Result<Contents, TlsError>> {
+        let files = self.files.clone();
+        spawn_blocking(move || files.read()).await.ok()
+    }
+
+    fn is_new(&self, read: &Result<Contents, TlsError>) -> bool {
+        read.as_ref().is_ok_and(|contents| self.seen.lock().contents != *contents)
     }
 
     /// Takes what was read if it is new and can be used. Each is judged, and told of, once.
@@ -169,6 +200,10 @@ impl Tls {
             }
         }
     }
+}
+
+fn is_same(read: &Result<Contents, TlsError>, again: &Result<Contents, TlsError>) -> bool {
+    matches!((read, again), (Ok(read), Ok(again)) if read == again)
 }
 
 struct Made {

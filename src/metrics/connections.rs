@@ -15,7 +15,7 @@ pub struct ConnectionMetrics {
     pub rejected: RejectedConnections,
     /// Connections that came to no call.
     pub handshake_failures: HandshakeFailures,
-    /// Connections that were ended from this side while calls went on.
+    /// Connections that were ended from this side without waiting for calls they may have had.
     pub cut: CutConnections,
     /// Bytes of answers, of some size, that callers have yet to take.
     pub waiting_bytes: IntGauge,
@@ -118,7 +118,7 @@ impl CutConnections {
         let cut = family::counters(
             registry,
             "readstates_connections_cut_total",
-            "Connections that were ended while calls went on.",
+            "Connections that were ended without waiting for calls they may have had.",
             &["reason"],
         )?;
         let reason = |label: &str| cut.get_metric_with_label_values(&[label]);

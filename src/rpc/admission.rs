@@ -27,6 +27,8 @@ use crate::{lifecycle::Lifecycle, metrics::Metrics};
 /// How many pauses refusals ask for, so that those who were refused together do not come back
 /// together.
 const PAUSES: u64 = 8;
+/// Watches of health at once. Whoever can connect may have them, so they have places of their own.
+const PROBE_STREAMS_MAX: usize = 1024;
 /// The shortest of them, and how far they lie apart.
 const PAUSE_MIN_MS: u64 = 50;
 const PAUSE_STEP_MS: u64 = 25;
@@ -44,7 +46,7 @@ pub(super) enum Class {
     Bulk,
     /// Goes on for as long as its caller likes: bounded by itself.
     Stream,
-    /// Watches health: a stream that short memory does not refuse.
+    /// Watches health: a stream that short memory does not refuse, bounded by itself.
     ProbeStream,
 }
 
@@ -101,6 +103,7 @@ struct Shared {
     calls: AtomicUsize,
     bulk: AtomicUsize,
     streams: AtomicUsize,
+    probe_streams: AtomicUsize,
     short_of_memory: AtomicBool,
     waiting_bytes: IntGauge,
     refused: Refused,
@@ -135,6 +138,7 @@ impl Admission {
             calls: AtomicUsize::new(0),
             bulk: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
+            probe_streams: AtomicUsize::new(0),
             short_of_memory: AtomicBool::new(false),
             waiting_bytes: metrics.connections.waiting_bytes.clone(),
             refused,
@@ -175,15 +179,9 @@ impl Admission {
         }
         let calls_max = match class {
             Class::Probe => return Ok(Place { held: None, class }),
-            Class::Stream | Class::ProbeStream => {
-                let taken = self.0.streams.load(Ordering::Relaxed);
-                if taken >= bounds.streams {
-                    return Err(&refused.streams);
-                }
-                if !has_room(of.streams(), taken, bounds.streams) {
-                    return Err(&refused.share);
-                }
-                return Ok(self.take(class, of));
+            Class::Stream => return self.stream(class, of, &self.0.streams, bounds.streams),
+            Class::ProbeStream => {
+                return self.stream(class, of, &self.0.probe_streams, PROBE_STREAMS_MAX);
             }
             Class::Write => bounds.in_flight,
             Class::Read => bounds.in_flight - bounds.in_flight / 4,
@@ -211,6 +209,25 @@ impl Admission {
         Ok(self.take(class, of))
     }
 
+    /// A place among the `max` of which `all` are taken.
+    fn stream(
+        &self,
+        class: Class,
+        of: &Share,
+        all: &AtomicUsize,
+        max: usize,
+    ) -> Result<Place, &IntCounter> {
+        let own = if class == Class::Stream { of.streams() } else { of.probe_streams() };
+        let taken = all.load(Ordering::Relaxed);
+        if taken >= max {
+            return Err(&self.0.refused.streams);
+        }
+        if !has_room(own, taken, max) {
+            return Err(&self.0.refused.share);
+        }
+        Ok(self.take(class, of))
+    }
+
     fn take(&self, class: Class, of: &Share) -> Place {
         for count in self.counts(class, of) {
             count.fetch_add(1, Ordering::Relaxed);
@@ -219,12 +236,13 @@ impl Admission {
     }
 
     fn counts<'a>(&'a self, class: Class, of: &'a Share) -> impl Iterator<Item = &'a AtomicUsize> {
-        let Shared { calls, bulk, streams, .. } = &*self.0;
+        let Shared { calls, bulk, streams, probe_streams, .. } = &*self.0;
         let counts = match class {
             Class::Probe => [None; 4],
             Class::Write | Class::Read => [Some(calls), Some(of.calls()), None, None],
             Class::Bulk => [Some(calls), Some(of.calls()), Some(bulk), Some(of.bulk())],
-            Class::Stream | Class::ProbeStream => [Some(streams), Some(of.streams()), None, None],
+            Class::Stream => [Some(streams), Some(of.streams()), None, None],
+            Class::ProbeStream => [Some(probe_streams), Some(of.probe_streams()), None, None],
         };
         counts.into_iter().flatten()
     }
@@ -307,6 +325,8 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
 
     fn admission(bounds: Bounds) -> (Admission, Metrics) {
@@ -395,6 +415,17 @@ mod tests {
     }
 
     #[test]
+    fn watches_of_health_take_no_place_of_other_streams() {
+        let (admission, metrics) = admission(BOUNDS);
+        let probes = (0..2 * PROBE_STREAMS_MAX).map(|_| admit(&admission, Class::ProbeStream).ok());
+        let probes: Vec<Place> = probes.flatten().collect();
+        assert_eq!((probes.len(), metrics.rejections.streams.get()), (1024, 1024));
+        assert_eq!(fill(&admission, Class::Stream).len(), 3);
+        drop(probes);
+        assert!(admit(&admission, Class::ProbeStream).is_ok());
+    }
+
+    #[test]
     fn a_refusal_says_when_to_come_back() {
         let (admission, _) = admission(Bounds { in_flight: 0, ..BOUNDS });
         let answer = admit(&admission, Class::Write).err().expect("no place").answer;
@@ -406,6 +437,21 @@ mod tests {
         let details = tonic_types::StatusExt::get_error_details(&status);
         let delay = details.retry_info().and_then(|info| info.retry_delay).expect("a delay");
         assert_eq!(delay.as_millis() as u64, pause_ms);
+    }
+
+    #[test]
+    fn what_streams_its_answers_is_bounded_as_a_stream() {
+        let set = prost_types::FileDescriptorSet::decode(crate::proto::FILE_DESCRIPTOR_SET);
+        let files = set.expect("descriptors").file;
+        let mut streams = 0;
+        for (file, service) in files.iter().flat_map(|f| f.service.iter().map(move |s| (f, s))) {
+            for method in service.method.iter().filter(|method| method.server_streaming()) {
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                assert_eq!(Class::of(&path), Class::Stream, "{path}");
+                streams += 1;
+            }
+        }
+        assert!(streams > 0);
     }
 
     #[test]

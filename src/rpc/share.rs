@@ -19,6 +19,7 @@ struct Held {
     calls: AtomicUsize,
     bulk: AtomicUsize,
     streams: AtomicUsize,
+    probe_streams: AtomicUsize,
     refusals: AtomicUsize,
 }
 
@@ -34,6 +35,11 @@ impl Share {
 
     pub fn streams(&self) -> &AtomicUsize {
         &self.0.streams
+    }
+
+    /// Watches of health.
+    pub fn probe_streams(&self) -> &AtomicUsize {
+        &self.0.probe_streams
     }
 
     /// Those that are told later.

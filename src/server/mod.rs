@@ -85,6 +85,8 @@ struct Front {
     metrics: Arc<Metrics>,
     /// Keeps the doors in step with their file.
     doorkeeper: Option<Doorkeeper>,
+    /// What connections are encrypted with.
+    tls: Option<Arc<Tls>>,
     admin: JoinHandle<()>,
     /// Ends the admin port, also where it is dropped.
     admin_shutdown: oneshot::Sender<()>,
@@ -101,6 +103,7 @@ impl Front {
         let metrics = Arc::new(metrics);
         // Before anything is bound: a file that is wrong is one of many wrong settings.
         let doorkeeper = Doorkeeper::start(config, clock, &metrics)?;
+        let tls = Tls::open(config, metrics.tls.clone())?.map(Arc::new);
         let admin = start::listen_admin(config).await?;
         let admin_address = admin.local_addr().map_err(StartError::Listen)?;
         let (admin_shutdown, ended) = oneshot::channel::<()>();
@@ -114,7 +117,7 @@ impl Front {
                 tracing::error!(%error, "the admin port failed");
             }
         });
-        Ok(Self { lifecycle, metrics, doorkeeper, admin, admin_shutdown, admin_address })
+        Ok(Self { lifecycle, metrics, doorkeeper, tls, admin, admin_shutdown, admin_address })
     }
 }
 
@@ -208,7 +211,7 @@ impl Server {
             let lifecycle = front.lifecycle.clone();
             tokio::spawn(lease.follow(move |held| lifecycle.suspend(!held)));
         }
-        let tls = Tls::open(&config, metrics.tls.clone())?.map(Arc::new);
+        let tls = front.tls.clone();
         let parts = start::parts(&config, clock, opened, found, metrics).await?;
         Ok(Self { config, front, parts, grpc, tls })
     }

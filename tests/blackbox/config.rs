@@ -6,6 +6,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
+    authority::Authority,
     program::program,
     tool::{run, text},
 };
@@ -134,6 +135,10 @@ fn what_settings_name_is_looked_at() {
         "tls-cert-file = \"password\" (flag --tls-cert-file): password",
     ];
     refused(&config(home.path(), &[], &[&["check"], &doors[..]].concat()), &words);
+    let [cert, _] = Authority::new().server().write(home.path());
+    let cert = format!("--tls-cert-file={}", cert.display());
+    let words = ["tls-key-file = \"password\" (flag --tls-key-file): password"];
+    refused(&config(home.path(), &[], &["check", &cert, doors[2]]), &words);
     // Without a cluster nobody reads the one, and with a store in memory nobody makes the other.
     told(&config(home.path(), &[], &["check", "--store=memory", flags[1], flags[2]]));
 }

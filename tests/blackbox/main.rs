@@ -5,6 +5,7 @@ mod admin;
 mod authority;
 mod bad_input;
 mod bench;
+mod bytes;
 mod calling;
 mod config;
 mod connections;

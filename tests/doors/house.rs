@@ -2,7 +2,6 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use bytes::{Buf as _, BufMut as _};
 use http::uri::PathAndQuery;
 use readstates::{
     clock::Clock,
@@ -19,14 +18,12 @@ use tokio::{
     sync::watch,
     task::JoinHandle,
 };
-use tonic::{
-    Request, Status, Streaming,
-    client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    transport::Channel,
-};
+use tonic::{Request, Status, Streaming, client::Grpc, transport::Channel};
 
-use crate::credential::{Credential, token_of};
+use crate::{
+    bytes::Bytes,
+    credential::{Credential, token_of},
+};
 
 /// The callers of every test: one for each role, one for all of them, and one whose time is over.
 pub const CALLERS: [(&str, &str); 6] = [
@@ -128,7 +125,7 @@ impl House {
         let mut client = Grpc::new(self.channel.clone());
         client.ready().await.expect("the connection is there");
         let path = PathAndQuery::from_static(path);
-        Ok(client.server_streaming(request, path, Raw).await?.into_inner())
+        Ok(client.server_streaming(request, path, Bytes).await?.into_inner())
     }
 
     /// As [`Self::begin`], with the messages that come.
@@ -144,7 +141,7 @@ impl House {
         let mut client = Grpc::new(self.channel.clone());
         client.ready().await.expect("the connection is there");
         let path = PathAndQuery::from_static(path);
-        Ok(client.streaming(request, path, Raw).await?.into_inner())
+        Ok(client.streaming(request, path, Bytes).await?.into_inner())
     }
 
     /// Makes a call and takes the first message of its answer.
@@ -173,43 +170,5 @@ impl House {
         let metrics = self.get("/metrics").await;
         let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {series}")).parse().expect("a number")
-    }
-}
-
-/// Messages as they are on the wire.
-#[derive(Clone, Copy)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, message: Vec<u8>, bytes: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        bytes.put_slice(&message);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        Ok(Some(bytes.copy_to_bytes(bytes.remaining()).to_vec()))
     }
 }

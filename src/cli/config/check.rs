@@ -23,7 +23,7 @@ pub(super) fn check(effective: &Effective) -> Result<(), ConfigErrors> {
         wrong.extend(CassandraOptions::of(config).check_files());
     }
     let tls = Tls::check(config).err();
-    wrong.extend(tls.map(|error| ("tls-cert-file", error.to_string())));
+    wrong.extend(tls.map(|error| (tls_setting(config, error.path()), error.to_string())));
     let callers = config.callers_file.as_ref().and_then(|path| Callers::read(path).err());
     wrong.extend(callers.map(|errors| ("callers-file", errors.to_string())));
     if needs_directory(config) {
@@ -36,6 +36,16 @@ pub(super) fn check(effective: &Effective) -> Result<(), ConfigErrors> {
             let errors = wrong.into_iter().map(|(key, problem)| effective.error(key, problem));
             Err(ConfigErrors(errors.collect()))
         }
+    }
+}
+
+/// The setting that names this file of TLS, the first of those that do.
+fn tls_setting(config: &Config, path: &Path) -> &'static str {
+    let is = |file: &Option<PathBuf>| file.as_deref() == Some(path);
+    match () {
+        () if is(&config.tls_cert_file) => "tls-cert-file",
+        () if is(&config.tls_key_file) => "tls-key-file",
+        () => "tls-client-ca-file",
     }
 }
 
