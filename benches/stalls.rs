@@ -1,10 +1,11 @@
 //! How long a `FanOut` to many users holds up the other calls of the core that makes it.
 //!
-//! `cargo bench --bench stalls` (READSTATES_BENCH_MEMBERS=10000, READSTATES_BENCH_FAN_OUTS=100);
-//! `cargo test --bench stalls` only looks whether everything runs. One thread serves, confined to
-//! one processor; the clients share another. A probe sends an `Ack` a millisecond, one at a time
-//! over a connection of its own, first alone and then beside fan-outs that follow one another over
-//! another connection, to members who are all resident.
+//! `cargo bench --bench stalls` (READSTATES_BENCH_ENTRIES=8000000, READSTATES_BENCH_MEMBERS=10000,
+//! READSTATES_BENCH_FAN_OUTS=100); `cargo test --bench stalls` only looks whether everything runs.
+//! One thread serves, confined to one processor; the clients share another. A probe sends an `Ack`
+//! a millisecond, one at a time over a connection of its own, first alone and then beside fan-outs
+//! that follow one another over another connection, each to one of fifty channels of members who
+//! are spread over all users and all resident.
 //!
 //! 2026-11-29, AMD EPYC (2 virtual processors, shared), Linux, release profile without link-time
 //! optimisation; 5 rounds of 100 fan-outs to 10,000, milliseconds, medians of the rounds (least to
@@ -22,6 +23,8 @@
 //! The goals, 15 ms for a fan-out and 1 ms for who waits beside it, are both missed here. That both
 //! clients share a processor, the encoding of 10,000 ids included, is in these times.
 
+#[path = "stream/caller.rs"]
+mod caller;
 #[path = "load/cores.rs"]
 mod cores;
 #[path = "load/node.rs"]
@@ -38,6 +41,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use caller::{CHANNELS_PER_USER, Caller};
 use hdrhistogram::Histogram;
 use node::{Node, Outcome, SERVING, SERVING_CORE, as_client};
 use readstates::{
@@ -59,25 +63,37 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: u64 = 5;
 const PROBE_EVERY: Duration = Duration::from_millis(1);
-const CHANNEL: u64 = 1;
+const FILL_BATCH: usize = 1_000;
+/// How the name of its thread begins.
+const FLUSHER: &str = "flusher";
+/// Short, so that the flusher has work in every round.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+const FLUSH_LOOK: Duration = Duration::from_secs(3);
+/// Above what any state was filled with.
+const FIRST_MENTION: u64 = 1 << 40;
+const PROBED_CHANNEL: u64 = 1;
 /// No member.
 const PROBED_USER: u64 = 1 << 40;
 
 fn main() -> Outcome<()> {
     let smoke = !std::env::args().any(|argument| argument == "--bench");
+    let entries = setting("READSTATES_BENCH_ENTRIES", if smoke { 10_000 } else { 8_000_000 });
     let members = setting("READSTATES_BENCH_MEMBERS", if smoke { 100 } else { 10_000 });
     let fan_outs = setting("READSTATES_BENCH_FAN_OUTS", if smoke { 2 } else { 100 });
     for durability in [Durability::Memory, Durability::Journal] {
         println!("\n--durability {durability:?}, {ROUNDS} rounds of {fan_outs} to {members}");
         let config = Config {
-            cache_entries: Some(node::places(members)),
+            cache_entries: Some(node::places(entries)),
             durability,
             serve_threads: Some(1),
+            flush_after: FLUSH_AFTER,
             ..Config::default()
         };
         let node = Node::start(config)?;
+        as_client(|| Caller::new(node.address, entries, FILL_BATCH).fill())?;
+        let_flush()?;
         threads::confine_named(SERVING, SERVING_CORE)?;
-        let mut mentioned = Mentions { members, next: 1 };
+        let mut mentioned = Mentions::new(entries / CHANNELS_PER_USER, members);
         as_client(|| mentioned.fan_out(node.address, 1).map(drop))?;
         for round in 1..=ROUNDS {
             println!("round {round}");
@@ -98,6 +114,17 @@ fn main() -> Outcome<()> {
             println!("    serving: {:.3} ms a fan-out", serving * 1e3 / fan_outs as f64);
         }
         node.stop()?;
+    }
+    Ok(())
+}
+
+/// Waits until what was filled is flushed: until the flusher has next to nothing to do.
+fn let_flush() -> Outcome<()> {
+    let mut busy = Duration::MAX;
+    while busy > FLUSH_LOOK / 20 {
+        let before = Spent::now()?;
+        thread::sleep(FLUSH_LOOK);
+        busy = (Spent::now()? - &before).of(FLUSHER);
     }
     Ok(())
 }
@@ -144,7 +171,7 @@ fn probe(address: SocketAddr, is_over: &AtomicBool) -> Outcome<Times> {
         while !is_over.load(Ordering::Relaxed) {
             ticks.tick().await;
             message_id += 1;
-            let (user_id, channel_id) = (PROBED_USER, CHANNEL);
+            let (user_id, channel_id) = (PROBED_USER, PROBED_CHANNEL);
             let ack = AckRequest { user_id, channel_id, message_id, ..AckRequest::default() };
             let begun = Instant::now();
             client.ack(ack).await?;
@@ -154,30 +181,37 @@ fn probe(address: SocketAddr, is_over: &AtomicBool) -> Outcome<Times> {
     })
 }
 
-/// Messages that mention all members.
+/// Messages that mention all members, each in the next channel.
 struct Mentions {
-    members: u64,
+    members: Vec<u64>,
     next: u64,
 }
 
 impl Mentions {
+    /// Every so many users there is a member.
+    fn new(users: u64, members: u64) -> Self {
+        let apart = (users / members).max(1);
+        Self { members: (0..members).map(|member| member * apart + 1).collect(), next: 0 }
+    }
+
     /// So many, one after the other, and how long each took.
     fn fan_out(&mut self, address: SocketAddr, count: u64) -> Outcome<Times> {
         let (runtime, mut client) = connect(address)?;
         let mut times = times()?;
         for _ in 0..count {
             let request = FanOutRequest {
-                channel_id: CHANNEL,
-                message_id: self.next,
-                user_ids: (1..=self.members).collect(),
+                channel_id: self.next % CHANNELS_PER_USER + 1,
+                message_id: FIRST_MENTION + self.next,
+                user_ids: self.members.clone(),
                 ..FanOutRequest::default()
             };
             self.next += 1;
             let begun = Instant::now();
             let answer = runtime.block_on(client.fan_out(request))?.into_inner();
             record(&mut times, begun);
-            if answer.incremented != u32::try_from(self.members)? {
-                return Err(format!("{} of {} mentioned", answer.incremented, self.members).into());
+            let members = self.members.len();
+            if answer.incremented != u32::try_from(members)? {
+                return Err(format!("{} of {members} mentioned", answer.incremented).into());
             }
         }
         Ok(times)

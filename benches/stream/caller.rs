@@ -31,7 +31,8 @@ const USER: usize = 5;
 const CHANNEL: usize = USER + 9;
 const MESSAGE: usize = CHANNEL + 9;
 
-const CHANNELS_PER_USER: u64 = 50;
+/// So many states are one user's.
+pub const CHANNELS_PER_USER: u64 = 50;
 
 /// What came of one run.
 pub struct Ran {

@@ -74,20 +74,30 @@ impl Ledger {
         if self.zeroed.binary_search(&id).is_ok() {
             return Inserted::Duplicate;
         }
-        self.counted.insert(place, id);
-        if self.len() <= LEDGER_MAX {
+        if self.len() < LEDGER_MAX {
+            self.counted.insert(place, id);
             return Inserted::Kept;
         }
-        self.fold_lowest()
+        self.fold_lowest(place, id)
     }
 
-    fn fold_lowest(&mut self) -> Inserted {
-        let counted = match (self.counted.first(), self.zeroed.first()) {
-            (Some(counted), Some(zeroed)) => counted < zeroed,
-            (counted, _) => counted.is_some(),
-        };
-        let id = if counted { self.counted.remove(0) } else { self.zeroed.remove(0) };
-        Inserted::Folded { id, counted }
+    /// Makes room for `id` at `place` of the counted ones. The room comes first: a list that is
+    /// full would double.
+    fn fold_lowest(&mut self, place: usize, id: u64) -> Inserted {
+        let zeroed = self.zeroed.first().copied().unwrap_or(u64::MAX);
+        if zeroed < id && self.counted.first().is_none_or(|counted| zeroed < *counted) {
+            self.zeroed.remove(0);
+            self.counted.insert(place, id);
+            return Inserted::Folded { id: zeroed, counted: false };
+        }
+        if place == 0 {
+            return Inserted::Folded { id, counted: true };
+        }
+        // The lowest goes, those below the new one move down, and it takes the place they left.
+        let lowest = self.counted[0];
+        self.counted[..place].rotate_left(1);
+        self.counted[place - 1] = id;
+        Inserted::Folded { id: lowest, counted: true }
     }
 
     /// Drops the ids at or below `watermark`.
@@ -128,6 +138,24 @@ mod tests {
         assert!(ledger.zero(2));
         assert_eq!(ledger.insert(500), Inserted::Folded { id: 2, counted: false });
         assert_eq!(ledger.len(), LEDGER_MAX);
+    }
+
+    #[test]
+    fn a_full_ledger_takes_no_more_memory_to_fold() {
+        let mut ledger = Ledger::default();
+        for id in 1..=LEDGER_MAX as u64 {
+            ledger.insert(2 * id);
+        }
+        let bytes = ledger.heap_bytes();
+        let newest = 2 * LEDGER_MAX as u64 + 2;
+        assert_eq!(ledger.insert(newest), Inserted::Folded { id: 2, counted: true });
+        assert_eq!(ledger.insert(101), Inserted::Folded { id: 4, counted: true });
+        assert_eq!(ledger.insert(5), Inserted::Folded { id: 5, counted: true });
+        let expected: Vec<u64> = (3..=50).chain(51..=129).map(|id| 2 * id).collect();
+        let without: Vec<u64> = ledger.counted().iter().copied().filter(|id| *id != 101).collect();
+        assert_eq!(without, expected);
+        assert!(ledger.counted().is_sorted());
+        assert_eq!((ledger.len(), ledger.heap_bytes()), (LEDGER_MAX, bytes));
     }
 
     #[test]
