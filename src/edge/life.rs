@@ -53,7 +53,10 @@ pub(super) struct Life {
     bounds: Bounds,
     /// One timer for all of it: connections are many, and are woken often.
     timer: Pin<Box<Sleep>>,
-    ask_at: Option<Instant>,
+    /// When it is old.
+    old_at: Option<Instant>,
+    /// When it is about to outlive its peer's certificate.
+    outlived_at: Option<Instant>,
     cut_at: Option<Instant>,
     certified_until: Option<Instant>,
     look_at: Instant,
@@ -69,14 +72,15 @@ impl Life {
         // Those that came together do not go together.
         let age = bounds.age.map(|age| now + age.mul_f64(rand::rng().random_range(0.9..=1.1)));
         let certified_until = certified.and_then(|certified| now.checked_add(certified));
-        // Time for its calls to end, and for its peer to come with another certificate.
-        let outlived = certified_until
-            .zip(certified)
-            .map(|(until, certified)| until - bounds.grace.min(certified / 2));
+        // Time for its calls to end, and for its peer to come with another certificate. Whoever
+        // comes again with the old one so late is not asked again and again.
+        let outlived = certified_until.filter(|until| *until - now > 2 * bounds.grace);
+        let notice = bounds.grace.mul_f64(rand::rng().random_range(1.0..=1.5));
         let mut life = Self {
             bounds,
             timer: Box::pin(sleep_until(now)),
-            ask_at: [age, outlived].into_iter().flatten().min(),
+            old_at: age,
+            outlived_at: outlived.map(|until| until - notice),
             cut_at: None,
             certified_until,
             look_at: now + bounds.stall / LOOKS,
@@ -106,9 +110,11 @@ impl Life {
         if self.cut_at.is_some_and(|at| at <= now) {
             return Some(Turn::Cut(Cut::Age));
         }
-        if self.ask_at.is_some_and(|at| at <= now) {
-            self.ask_at = None;
-            self.cut_at = Some(now + self.bounds.grace);
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.old_at) || is_due(self.outlived_at) {
+            // The other has its certificate to be cut with.
+            self.cut_at = is_due(self.old_at).then(|| now + self.bounds.grace);
+            (self.old_at, self.outlived_at) = (None, None);
             return Some(Turn::AskToEnd);
         }
         if self.look_at <= now {
@@ -123,8 +129,8 @@ impl Life {
     }
 
     fn wind(&mut self) {
-        let times = [self.ask_at, self.cut_at, self.certified_until, Some(self.look_at)];
-        let next = times.into_iter().flatten().min();
+        let ends = [self.old_at, self.outlived_at, self.cut_at, self.certified_until];
+        let next = ends.into_iter().flatten().chain([self.look_at]).min();
         self.timer.as_mut().reset(next.unwrap_or(self.look_at));
     }
 }
@@ -194,13 +200,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_ends_with_the_certificate_of_its_peer() {
         let backlog = backlog();
-        for (certified, asked) in [(60 * SECOND, 55 * SECOND), (4 * SECOND, 2 * SECOND)] {
+        for certified in [10 * SECOND, 11 * SECOND, 60 * SECOND] {
             let began = Instant::now();
             let mut life = Life::begin(bounds(None), Some(certified), &backlog);
-            assert_eq!(life.turn(&backlog).await, Turn::AskToEnd);
-            assert_eq!(began.elapsed(), asked, "its grace before, or half of its time");
+            if certified > 10 * SECOND {
+                assert_eq!(life.turn(&backlog).await, Turn::AskToEnd);
+                let left = certified - began.elapsed();
+                let notice = 5 * SECOND - SECOND / 100..=15 * SECOND / 2;
+                assert!(notice.contains(&left), "asked {left:?} before");
+            }
+            // One that came within twice its grace was asked as the connection before it.
             assert_eq!(life.turn(&backlog).await, Turn::Cut(Cut::Certificate));
-            assert_eq!(began.elapsed(), certified);
+            let lived = began.elapsed();
+            assert!((certified..certified + SECOND / 100).contains(&lived), "{lived:?}");
         }
     }
 

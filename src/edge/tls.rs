@@ -4,7 +4,7 @@
 //! run out, changes nothing. Connections that are open keep what they began with.
 
 use std::{
-    fs, io,
+    fs, io, mem,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -30,8 +30,10 @@ use crate::{config::Config, metrics::TlsMetrics};
 /// The only protocol that is spoken within.
 const HTTP_2: &[u8] = b"h2";
 
-/// What is in a file twice, this far apart, is all of it.
+/// What is in a file twice, this far apart, is most likely all of it.
 const SETTLE: Duration = Duration::from_millis(20);
+/// Reads in one look until two are the same.
+const SETTLE_READS_MAX: u32 = 10;
 
 /// Why certificates cannot be used. Each says which file.
 #[derive(Debug, thiserror::Error)]
@@ -147,17 +149,36 @@ impl Tls {
         let mut ticks = interval(self.every);
         loop {
             ticks.tick().await;
-            let Some(read) = self.read().await else { return };
-            if self.is_new(&read) {
-                // Half of a file may be there yet, and be valid.
-                sleep(SETTLE).await;
-                let Some(again) = self.read().await else { return };
-                if !is_same(&read, &again) {
-                    continue;
-                }
-            }
-            self.look(read);
+            let Some(read) = self.settled().await else { return };
+            // It has told what is wrong.
+            self.look(read).ok();
         }
+    }
+
+    /// Looks at the files now, before anyone comes.
+    ///
+    /// # Errors
+    /// Where they cannot be used, and what was there before has run out too.
+    pub async fn refresh(&self) -> Result<(), TlsError> {
+        let Some(read) = self.settled().await else { return Ok(()) };
+        let has_run_out = || self.metrics.not_after_seconds.get() < ASN1Time::now().timestamp();
+        self.look(read).or_else(|error| if has_run_out() { Err(error) } else { Ok(()) })
+    }
+
+    /// What is in the files. What is new is read until it stays: half of a file may be valid.
+    async fn settled(&self) -> Option<Result<Contents, TlsError>> {
+        let mut read = self.read().await?;
+        for _ in 1..SETTLE_READS_MAX {
+            if !self.is_new(&read) {
+                break;
+            }
+            sleep(SETTLE).await;
+            let before = mem::replace(&mut read, self.read().await?);
+            if is_same(&before, &read) {
+                break;
+            }
+        }
+        Some(read)
     }
 
     async fn read(&self) -> Option<Result<Contents, TlsError>> {
@@ -170,11 +191,11 @@ impl Tls {
     }
 
     /// Takes what was read if it is new and can be used. Each is judged, and told of, once.
-    fn look(&self, read: Result<Contents, TlsError>) {
+    fn look(&self, read: Result<Contents, TlsError>) -> Result<(), TlsError> {
         let mut seen = self.seen.lock();
         let made = match read {
             // What could not be used is judged anew: it may come to hold, or was away for a moment.
-            Ok(contents) if seen.problem.is_none() && seen.contents == contents => return,
+            Ok(contents) if seen.problem.is_none() && seen.contents == contents => return Ok(()),
             Ok(contents) => {
                 let made = self.files.make_current(&contents);
                 seen.contents = contents;
@@ -189,6 +210,7 @@ impl Tls {
                 self.metrics.reloads.inc();
                 seen.problem = None;
                 info!("the certificates of the gRPC port were read anew");
+                Ok(())
             }
             Err(error) => {
                 let problem = Some(error.to_string());
@@ -197,6 +219,7 @@ impl Tls {
                     error!(%error, "new certificates cannot be used; those before stay");
                     seen.problem = problem;
                 }
+                Err(error)
             }
         }
     }

@@ -27,11 +27,12 @@ use crate::{lifecycle::Lifecycle, metrics::Metrics};
 /// How many pauses refusals ask for, so that those who were refused together do not come back
 /// together.
 const PAUSES: u64 = 8;
-/// Watches of health at once. Whoever can connect may have them, so they have places of their own.
-const PROBE_STREAMS_MAX: usize = 1024;
 /// The shortest of them, and how far they lie apart.
 const PAUSE_MIN_MS: u64 = 50;
 const PAUSE_STEP_MS: u64 = 25;
+/// Watches of health of one connection at once. Whoever can connect may have them, and who looks
+/// after a connection that way needs one: so nobody can take those of others.
+const PROBE_STREAMS_MAX: usize = 8;
 
 /// What a call costs, and how soon it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub(super) enum Class {
     Bulk,
     /// Goes on for as long as its caller likes: bounded by itself.
     Stream,
-    /// Watches health: a stream that short memory does not refuse, bounded by itself.
+    /// Watches health: a stream that short memory does not refuse, bounded by connection.
     ProbeStream,
 }
 
@@ -103,7 +104,6 @@ struct Shared {
     calls: AtomicUsize,
     bulk: AtomicUsize,
     streams: AtomicUsize,
-    probe_streams: AtomicUsize,
     short_of_memory: AtomicBool,
     waiting_bytes: IntGauge,
     refused: Refused,
@@ -138,7 +138,6 @@ impl Admission {
             calls: AtomicUsize::new(0),
             bulk: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
-            probe_streams: AtomicUsize::new(0),
             short_of_memory: AtomicBool::new(false),
             waiting_bytes: metrics.connections.waiting_bytes.clone(),
             refused,
@@ -179,10 +178,13 @@ impl Admission {
         }
         let calls_max = match class {
             Class::Probe => return Ok(Place { held: None, class }),
-            Class::Stream => return self.stream(class, of, &self.0.streams, bounds.streams),
-            Class::ProbeStream => {
-                return self.stream(class, of, &self.0.probe_streams, PROBE_STREAMS_MAX);
+            Class::Stream => return self.stream(of),
+            Class::ProbeStream
+                if of.probe_streams().load(Ordering::Relaxed) < PROBE_STREAMS_MAX =>
+            {
+                return Ok(self.take(class, of));
             }
+            Class::ProbeStream => return Err(&refused.share),
             Class::Write => bounds.in_flight,
             Class::Read => bounds.in_flight - bounds.in_flight / 4,
             Class::Bulk => bounds.in_flight - bounds.in_flight / 2,
@@ -209,23 +211,16 @@ impl Admission {
         Ok(self.take(class, of))
     }
 
-    /// A place among the `max` of which `all` are taken.
-    fn stream(
-        &self,
-        class: Class,
-        of: &Share,
-        all: &AtomicUsize,
-        max: usize,
-    ) -> Result<Place, &IntCounter> {
-        let own = if class == Class::Stream { of.streams() } else { of.probe_streams() };
-        let taken = all.load(Ordering::Relaxed);
-        if taken >= max {
-            return Err(&self.0.refused.streams);
+    fn stream(&self, of: &Share) -> Result<Place, &IntCounter> {
+        let Shared { bounds, refused, streams, .. } = &*self.0;
+        let taken = streams.load(Ordering::Relaxed);
+        if taken >= bounds.streams {
+            return Err(&refused.streams);
         }
-        if !has_room(own, taken, max) {
-            return Err(&self.0.refused.share);
+        if !has_room(of.streams(), taken, bounds.streams) {
+            return Err(&refused.share);
         }
-        Ok(self.take(class, of))
+        Ok(self.take(Class::Stream, of))
     }
 
     fn take(&self, class: Class, of: &Share) -> Place {
@@ -236,13 +231,13 @@ impl Admission {
     }
 
     fn counts<'a>(&'a self, class: Class, of: &'a Share) -> impl Iterator<Item = &'a AtomicUsize> {
-        let Shared { calls, bulk, streams, probe_streams, .. } = &*self.0;
+        let Shared { calls, bulk, streams, .. } = &*self.0;
         let counts = match class {
             Class::Probe => [None; 4],
             Class::Write | Class::Read => [Some(calls), Some(of.calls()), None, None],
             Class::Bulk => [Some(calls), Some(of.calls()), Some(bulk), Some(of.bulk())],
             Class::Stream => [Some(streams), Some(of.streams()), None, None],
-            Class::ProbeStream => [Some(probe_streams), Some(of.probe_streams()), None, None],
+            Class::ProbeStream => [Some(of.probe_streams()), None, None, None],
         };
         counts.into_iter().flatten()
     }
@@ -415,14 +410,20 @@ mod tests {
     }
 
     #[test]
-    fn watches_of_health_take_no_place_of_other_streams() {
+    fn watches_of_health_take_no_place_of_others_and_few_of_a_connection() {
         let (admission, metrics) = admission(BOUNDS);
-        let probes = (0..2 * PROBE_STREAMS_MAX).map(|_| admit(&admission, Class::ProbeStream).ok());
-        let probes: Vec<Place> = probes.flatten().collect();
-        assert_eq!((probes.len(), metrics.rejections.streams.get()), (1024, 1024));
+        let mut held = Vec::new();
+        for connection in 1..=1000 {
+            let share = Share::default();
+            let probe = || admit_of(&admission, Class::ProbeStream, &share).ok();
+            let probes: Vec<Place> = (0..10).filter_map(|_| probe()).collect();
+            assert_eq!((probes.len(), metrics.rejections.share.get()), (8, 2 * connection));
+            held.push((share, probes));
+        }
         assert_eq!(fill(&admission, Class::Stream).len(), 3);
+        let (share, probes) = held.pop().expect("a connection");
         drop(probes);
-        assert!(admit(&admission, Class::ProbeStream).is_ok());
+        assert!(admit_of(&admission, Class::ProbeStream, &share).is_ok());
     }
 
     #[test]

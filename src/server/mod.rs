@@ -10,6 +10,7 @@
 //! journal fails -> waiting calls are told -> Stopped, nothing flushed; the next start recovers
 //! ```
 
+mod certificates;
 mod doorkeeper;
 mod error;
 mod grpc;
@@ -51,6 +52,7 @@ use crate::{
     store::Store,
     traces::Tracer,
 };
+use certificates::Certificates;
 use doorkeeper::Doorkeeper;
 use merging::Merging;
 use serving::Serving;
@@ -85,8 +87,8 @@ struct Front {
     metrics: Arc<Metrics>,
     /// Keeps the doors in step with their file.
     doorkeeper: Option<Doorkeeper>,
-    /// What connections are encrypted with.
-    tls: Option<Arc<Tls>>,
+    /// What connections are encrypted with, kept in step with its files.
+    certificates: Option<Certificates>,
     admin: JoinHandle<()>,
     /// Ends the admin port, also where it is dropped.
     admin_shutdown: oneshot::Sender<()>,
@@ -103,7 +105,7 @@ impl Front {
         let metrics = Arc::new(metrics);
         // Before anything is bound: a file that is wrong is one of many wrong settings.
         let doorkeeper = Doorkeeper::start(config, clock, &metrics)?;
-        let tls = Tls::open(config, metrics.tls.clone())?.map(Arc::new);
+        let certificates = Certificates::open(config, &metrics)?;
         let admin = start::listen_admin(config).await?;
         let admin_address = admin.local_addr().map_err(StartError::Listen)?;
         let (admin_shutdown, ended) = oneshot::channel::<()>();
@@ -117,7 +119,15 @@ impl Front {
                 tracing::error!(%error, "the admin port failed");
             }
         });
-        Ok(Self { lifecycle, metrics, doorkeeper, tls, admin, admin_shutdown, admin_address })
+        Ok(Self {
+            lifecycle,
+            metrics,
+            doorkeeper,
+            certificates,
+            admin,
+            admin_shutdown,
+            admin_address,
+        })
     }
 }
 
@@ -211,7 +221,11 @@ impl Server {
             let lifecycle = front.lifecycle.clone();
             tokio::spawn(lease.follow(move |held| lifecycle.suspend(!held)));
         }
-        let tls = front.tls.clone();
+        let tls = match &front.certificates {
+            // It may have stood by for long: callers come the moment that it serves.
+            Some(certificates) => Some(certificates.now().await?),
+            None => None,
+        };
         let parts = start::parts(&config, clock, opened, found, metrics).await?;
         Ok(Self { config, front, parts, grpc, tls })
     }
@@ -281,9 +295,6 @@ impl Server {
         })?;
         let mut looking = JoinSet::new();
         looking.spawn(self.parts.memory.clone().keep(admission));
-        if let Some(tls) = self.tls.clone() {
-            looking.spawn(tls.keep());
-        }
         front.lifecycle.advance(Phase::Ready);
         info!("listening grpc={addresses} admin={}", front.admin_address);
         if let (Some(address), None) = (addresses.tcp().next(), &self.tls) {

@@ -11,7 +11,7 @@ use super::{Front, StartError, journaling, start::Opened};
 use crate::{
     config::Config,
     journal::{OfferError, Offering, Recovery},
-    lease::{Acquire, BootClock, Lease, Leased},
+    lease::{Acquire, AcquireError, BootClock, Lease, Leased},
     lifecycle::Lifecycle,
     store::{CassandraOptions, Cluster},
 };
@@ -33,12 +33,14 @@ pub(super) async fn open(
     let shown = lease.clone();
     front.metrics.observe_lease(move || shown.snapshot());
     let opened = async {
+        // First: what went wrong with the journal is told, whatever else there is.
+        let found = found?;
         // Just when it took the lease: nothing is to be replayed and merged for that.
         if asked.now_or_never().is_some() {
             return Err(StartError::Interrupted);
         }
         // Only now does nobody else write what it reads first.
-        Ok((cluster.store(lease.epoch()).await?, found?))
+        Ok((cluster.store(lease.epoch()).await?, found))
     };
     let (store, found) = match opened.await {
         Ok(opened) => opened,
@@ -82,19 +84,26 @@ async fn acquire(
             if found.is_err() {
                 give_up.send(()).ok();
             }
-            match (acquiring.await, found) {
-                (Ok(lease), found) => Ok((kept(lease), found)),
-                (Err(_), Err(error)) => Err(error),
-                (Err(error), Ok(_)) => Err(error.into()),
-            }
+            both(acquiring.await.map(kept), found)
         }
         lease = &mut acquiring => {
             let lease = lease.map(kept);
             // Also where it is not there: an offer that has begun is taken back.
             stop.send(true).ok();
-            let found = standing.await;
-            Ok((lease?, found))
+            both(lease, standing.await)
         }
+    }
+}
+
+/// Where there is neither, what became of the journal is what somebody has to know.
+fn both(
+    lease: Result<Lease, AcquireError>,
+    found: Result<Option<Recovery>, StartError>,
+) -> Result<(Lease, Result<Option<Recovery>, StartError>), StartError> {
+    match (lease, found) {
+        (Ok(lease), found) => Ok((lease, found)),
+        (Err(_), Err(error)) => Err(error),
+        (Err(error), Ok(_)) => Err(error.into()),
     }
 }
 
