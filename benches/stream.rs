@@ -6,19 +6,20 @@
 //! serves is confined to one processor, the client to another; flusher and journal run wherever
 //! there is room. The client patches ready-made messages and reads every result.
 //!
-//! 2026-11-23, AMD EPYC (2 virtual processors, 32 MiB L3, shared; 190 to 220 ns for a cache miss on
+//! 2026-11-29, AMD EPYC (2 virtual processors, 32 MiB L3, shared; 190 to 220 ns for a cache miss on
 //! huge pages, 340 to 380 on small ones), Linux, fat LTO; 8,000,000 entries, messages of 1,000,
-//! random keys, medians of 5 (least to most):
+//! random keys, READSTATES_BENCH_SECONDS=12, so that each is loaded for a minute, medians of the 5
+//! rounds (least to most):
 //!
 //! | | updates a second | us an update: serving | flusher | journal |
 //! |---|---:|---:|---:|---:|
-//! | memory | 667,000 (621,000-697,000) | 1.39 (1.34-1.51) | 0.36 | |
-//! | journal | 313,000 (292,000-351,000) | 2.97 (2.70-3.16) | 0.80 | 0.77 |
+//! | memory | 862,000 (796,000-1,075,000) | 1.09 (0.87-1.17) | 0.31 | |
+//! | journal | 503,000 (465,000-558,000) | 1.79 (1.64-1.92) | 0.73 | 0.46 |
 //!
-//! Journaled is 0.47 of memory. The goal of 4 million a second is missed by far. `perf` has where
-//! 1.5 us went an hour before: 0.34 look entries up before they are changed, 0.38 change them, 0.11
-//! wait for the state's own line, 0.32 make clean states dirty, all of it cache misses; 0.35
-//! decode, sort, answer and encode. In-process (benches/cache.rs, scale) such a batch of dirty
+//! Journaled is 0.58 of memory (0.47 on 2026-11-23, of 667,000). The goal of 4 million a second is
+//! missed by far. `perf` has where 1.5 us went on 2026-11-23: 0.34 look entries up before they are
+//! changed, 0.38 change them, 0.11 wait for the state's own line, 0.32 make clean states dirty, all
+//! of it cache misses; 0.35 decode, sort, answer and encode. In-process (benches/cache.rs, scale) such a batch of dirty
 //! states takes 0.42 us an update and one update by itself 0.84: a chain of four misses, which is
 //! what this machine takes for them. The goal was set where an empty call takes 3.6 us instead of
 //! 9, and a lone update 0.17 instead of 0.84.

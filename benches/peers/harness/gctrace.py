@@ -9,6 +9,9 @@ LINE = re.compile(
     r"^gc \d+ @(?P<at>[\d.]+)s \d+%: (?P<stop>[\d.]+)\+(?P<mark>[\d.]+)\+(?P<end>[\d.]+) ms clock"
     r".*?(?P<before>\d+)->\d+->(?P<after>\d+) MB"
 )
+# Stands before a collection that began because two minutes had passed without one. "(forced)" in
+# the line of a collection is something else: that the program asked for it.
+FORCED = "GC forced"
 
 
 def parse(line: str) -> Optional[Dict[str, float]]:
@@ -23,17 +26,20 @@ def parse(line: str) -> Optional[Dict[str, float]]:
         "marking_ms": float(found["mark"]),
         "heap_mb_before": int(found["before"]),
         "heap_mb_after": int(found["after"]),
-        "forced": "(forced)" in line,
+        "forced": False,
     }
 
 
 def within(log: str, started: float, from_: float, seconds: float) -> List[Dict[str, float]]:
     """Those of a log that began in the seconds that were measured, as of their beginning."""
     found = []
+    forced = False
     for line in log.splitlines():
+        forced = forced or line == FORCED
         collection = parse(line)
         if collection:
             at = started + collection["at"] - from_
             if 0 <= at <= seconds:
-                found.append({**collection, "at": round(at, 2)})
+                found.append({**collection, "at": round(at, 2), "forced": forced})
+            forced = False
     return found
