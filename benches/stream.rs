@@ -19,10 +19,10 @@
 //! Journaled is 0.58 of memory (0.47 on 2026-11-23, of 667,000). The goal of 4 million a second is
 //! missed by far. `perf` has where 1.5 us went on 2026-11-23: 0.34 look entries up before they are
 //! changed, 0.38 change them, 0.11 wait for the state's own line, 0.32 make clean states dirty, all
-//! of it cache misses; 0.35 decode, sort, answer and encode. In-process (benches/cache.rs, scale) such a batch of dirty
-//! states takes 0.42 us an update and one update by itself 0.84: a chain of four misses, which is
-//! what this machine takes for them. The goal was set where an empty call takes 3.6 us instead of
-//! 9, and a lone update 0.17 instead of 0.84.
+//! of it cache misses; 0.35 decode, sort, answer and encode. In-process (benches/cache.rs, scale)
+//! such a batch of dirty states takes 0.42 us an update and one update by itself 0.84: a chain of
+//! four misses, which is what this machine takes for them. The goal was set where an empty call
+//! takes 3.6 us instead of 9, and a lone update 0.17 instead of 0.84.
 //!
 //! What did not help:
 //!

@@ -12,6 +12,9 @@ use crate::config::Config;
 /// The backlog is looked at this often within the time after which a peer counts as stalled.
 const LOOKS: u32 = 4;
 
+/// A connection whose peer's certificate ends sooner is not asked to end before.
+const CERTIFIED_MIN: Duration = Duration::from_secs(10);
+
 /// The bounds of every connection's life.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -73,9 +76,10 @@ impl Life {
         let age = bounds.age.map(|age| now + age.mul_f64(rand::rng().random_range(0.9..=1.1)));
         let certified_until = certified.and_then(|certified| now.checked_add(certified));
         // Time for its calls to end, and for its peer to come with another certificate. Whoever
-        // comes again with the old one so late is not asked again and again.
-        let outlived = certified_until.filter(|until| *until - now > 2 * bounds.grace);
+        // comes again with the old one is not asked again and again: each time it has half as long.
+        let outlived = certified_until.filter(|until| *until - now > CERTIFIED_MIN);
         let notice = bounds.grace.mul_f64(rand::rng().random_range(1.0..=1.5));
+        let notice = notice.min(certified.unwrap_or_default() / 2);
         let mut life = Self {
             bounds,
             timer: Box::pin(sleep_until(now)),
@@ -113,7 +117,8 @@ impl Life {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(self.old_at) || is_due(self.outlived_at) {
             // The other has its certificate to be cut with.
-            self.cut_at = is_due(self.old_at).then(|| now + self.bounds.grace);
+            let is_old = self.old_at.is_some_and(|at| at <= now + self.bounds.grace / 2);
+            self.cut_at = is_old.then(|| now + self.bounds.grace);
             (self.old_at, self.outlived_at) = (None, None);
             return Some(Turn::AskToEnd);
         }
@@ -203,13 +208,12 @@ mod tests {
         for certified in [10 * SECOND, 11 * SECOND, 60 * SECOND] {
             let began = Instant::now();
             let mut life = Life::begin(bounds(None), Some(certified), &backlog);
-            if certified > 10 * SECOND {
+            if certified > CERTIFIED_MIN {
                 assert_eq!(life.turn(&backlog).await, Turn::AskToEnd);
                 let left = certified - began.elapsed();
                 let notice = 5 * SECOND - SECOND / 100..=15 * SECOND / 2;
                 assert!(notice.contains(&left), "asked {left:?} before");
             }
-            // One that came within twice its grace was asked as the connection before it.
             assert_eq!(life.turn(&backlog).await, Turn::Cut(Cut::Certificate));
             let lived = began.elapsed();
             assert!((certified..certified + SECOND / 100).contains(&lived), "{lived:?}");

@@ -18,6 +18,7 @@ use rustls::{
     server::{VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tokio::{
+    sync::Mutex as AsyncMutex,
     task::spawn_blocking,
     time::{interval, sleep},
 };
@@ -96,6 +97,8 @@ pub struct Tls {
     every: Duration,
     /// Held for a copy of a pointer.
     acceptor: Mutex<TlsAcceptor>,
+    /// Of whoever looks at the files.
+    turn: AsyncMutex<()>,
     /// Only who looks at the files locks it.
     seen: Mutex<Seen>,
     metrics: TlsMetrics,
@@ -125,6 +128,7 @@ impl Tls {
             files,
             every: config.tls_reload_every,
             acceptor: Mutex::new(made.acceptor),
+            turn: AsyncMutex::new(()),
             seen: Mutex::new(Seen { contents, problem: None }),
             metrics,
         }))
@@ -149,36 +153,34 @@ impl Tls {
         let mut ticks = interval(self.every);
         loop {
             ticks.tick().await;
-            let Some(read) = self.settled().await else { return };
-            // It has told what is wrong.
-            self.look(read).ok();
+            self.refresh().await;
         }
     }
 
-    /// Looks at the files now, before anyone comes.
-    ///
-    /// # Errors
-    /// Where they cannot be used, and what was there before has run out too.
-    pub async fn refresh(&self) -> Result<(), TlsError> {
-        let Some(read) = self.settled().await else { return Ok(()) };
-        let has_run_out = || self.metrics.not_after_seconds.get() < ASN1Time::now().timestamp();
-        self.look(read).or_else(|error| if has_run_out() { Err(error) } else { Ok(()) })
+    /// Looks at the files now. What cannot be used is told, and changes nothing.
+    pub async fn refresh(&self) {
+        // What is read first is also looked at first.
+        let _turn = self.turn.lock().await;
+        if let Some(read) = self.settled().await {
+            self.look(read);
+        }
     }
 
-    /// What is in the files. What is new is read until it stays: half of a file may be valid.
+    /// What is in the files, if that is to be had. What is new is read until it stays: half of a
+    /// file may be valid.
     async fn settled(&self) -> Option<Result<Contents, TlsError>> {
         let mut read = self.read().await?;
+        if !self.is_new(&read) {
+            return Some(read);
+        }
         for _ in 1..SETTLE_READS_MAX {
-            if !self.is_new(&read) {
-                break;
-            }
             sleep(SETTLE).await;
             let before = mem::replace(&mut read, self.read().await?);
             if is_same(&before, &read) {
-                break;
+                return Some(read);
             }
         }
-        Some(read)
+        None
     }
 
     async fn read(&self) -> Option<Result<Contents, TlsError>> {
@@ -191,11 +193,11 @@ impl Tls {
     }
 
     /// Takes what was read if it is new and can be used. Each is judged, and told of, once.
-    fn look(&self, read: Result<Contents, TlsError>) -> Result<(), TlsError> {
+    fn look(&self, read: Result<Contents, TlsError>) {
         let mut seen = self.seen.lock();
         let made = match read {
             // What could not be used is judged anew: it may come to hold, or was away for a moment.
-            Ok(contents) if seen.problem.is_none() && seen.contents == contents => return Ok(()),
+            Ok(contents) if seen.problem.is_none() && seen.contents == contents => return,
             Ok(contents) => {
                 let made = self.files.make_current(&contents);
                 seen.contents = contents;
@@ -210,7 +212,6 @@ impl Tls {
                 self.metrics.reloads.inc();
                 seen.problem = None;
                 info!("the certificates of the gRPC port were read anew");
-                Ok(())
             }
             Err(error) => {
                 let problem = Some(error.to_string());
@@ -219,7 +220,6 @@ impl Tls {
                     error!(%error, "new certificates cannot be used; those before stay");
                     seen.problem = problem;
                 }
-                Err(error)
             }
         }
     }

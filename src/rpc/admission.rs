@@ -30,9 +30,9 @@ const PAUSES: u64 = 8;
 /// The shortest of them, and how far they lie apart.
 const PAUSE_MIN_MS: u64 = 50;
 const PAUSE_STEP_MS: u64 = 25;
-/// Watches of health of one connection at once. Whoever can connect may have them, and who looks
-/// after a connection that way needs one: so nobody can take those of others.
-const PROBE_STREAMS_MAX: usize = 8;
+/// Watches of health that a connection may have whatever others have: whoever can connect may have
+/// them, and who looks after a connection that way needs one. What a proxy has beyond is a stream.
+const PROBE_STREAMS_MAX: usize = 2;
 
 /// What a call costs, and how soon it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) enum Class {
     Bulk,
     /// Goes on for as long as its caller likes: bounded by itself.
     Stream,
-    /// Watches health: a stream that short memory does not refuse, bounded by connection.
+    /// Watches health: of each connection the first few are always taken on.
     ProbeStream,
 }
 
@@ -172,6 +172,11 @@ impl Admission {
     /// same moment may be a few more than the bound.
     fn place(&self, class: Class, of: &Share) -> Result<Place, &IntCounter> {
         let Shared { bounds, refused, .. } = &*self.0;
+        let probes = of.probe_streams().load(Ordering::Relaxed);
+        let class = match class {
+            Class::ProbeStream if probes >= PROBE_STREAMS_MAX => Class::Stream,
+            class => class,
+        };
         let is_heavy = matches!(class, Class::Bulk | Class::Stream);
         if is_heavy && self.0.short_of_memory.load(Ordering::Relaxed) {
             return Err(&refused.memory);
@@ -179,12 +184,7 @@ impl Admission {
         let calls_max = match class {
             Class::Probe => return Ok(Place { held: None, class }),
             Class::Stream => return self.stream(of),
-            Class::ProbeStream
-                if of.probe_streams().load(Ordering::Relaxed) < PROBE_STREAMS_MAX =>
-            {
-                return Ok(self.take(class, of));
-            }
-            Class::ProbeStream => return Err(&refused.share),
+            Class::ProbeStream => return Ok(self.take(class, of)),
             Class::Write => bounds.in_flight,
             Class::Read => bounds.in_flight - bounds.in_flight / 4,
             Class::Bulk => bounds.in_flight - bounds.in_flight / 2,
@@ -410,20 +410,20 @@ mod tests {
     }
 
     #[test]
-    fn watches_of_health_take_no_place_of_others_and_few_of_a_connection() {
+    fn of_each_connection_two_watches_of_health_take_no_place_of_others() {
         let (admission, metrics) = admission(BOUNDS);
-        let mut held = Vec::new();
-        for connection in 1..=1000 {
-            let share = Share::default();
-            let probe = || admit_of(&admission, Class::ProbeStream, &share).ok();
-            let probes: Vec<Place> = (0..10).filter_map(|_| probe()).collect();
-            assert_eq!((probes.len(), metrics.rejections.share.get()), (8, 2 * connection));
-            held.push((share, probes));
-        }
+        let connections: Vec<Share> = (0..1000).map(|_| Share::default()).collect();
+        let probe = |of| admit_of(&admission, Class::ProbeStream, of).ok();
+        let held: Vec<Place> =
+            connections.iter().flat_map(|of| [probe(of), probe(of)]).flatten().collect();
+        assert_eq!(held.len(), 2000);
+        // What they have beyond is as other streams.
+        let more: Vec<Place> = connections.iter().filter_map(probe).collect();
+        assert_eq!((more.len(), metrics.rejections.streams.get()), (3, 997));
+        drop(more);
         assert_eq!(fill(&admission, Class::Stream).len(), 3);
-        let (share, probes) = held.pop().expect("a connection");
-        drop(probes);
-        assert!(admit_of(&admission, Class::ProbeStream, &share).is_ok());
+        drop(held);
+        assert!(connections.iter().all(|of| of.probe_streams().load(Ordering::Relaxed) == 0));
     }
 
     #[test]

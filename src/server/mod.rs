@@ -223,7 +223,7 @@ impl Server {
         }
         let tls = match &front.certificates {
             // It may have stood by for long: callers come the moment that it serves.
-            Some(certificates) => Some(certificates.now().await?),
+            Some(certificates) => Some(certificates.now().await),
             None => None,
         };
         let parts = start::parts(&config, clock, opened, found, metrics).await?;

@@ -5,7 +5,7 @@ use std::{convert::Infallible, future::pending, pin::pin, sync::Arc};
 
 use futures_util::FutureExt as _;
 use tokio::sync::{oneshot, watch};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Front, StartError, journaling, start::Opened};
 use crate::{
@@ -102,7 +102,10 @@ fn both(
 ) -> Result<(Lease, Result<Option<Recovery>, StartError>), StartError> {
     match (lease, found) {
         (Ok(lease), found) => Ok((lease, found)),
-        (Err(_), Err(error)) => Err(error),
+        (Err(lease), Err(error)) => {
+            warn!(%lease, "the lease is not there either");
+            Err(error)
+        }
         (Err(error), Ok(_)) => Err(error.into()),
     }
 }
