@@ -29,6 +29,8 @@
 //!   7.4 ms of p99 beside it (memory; without link-time optimisation): what flushes them wants the
 //!   one lock that there is then, for ledgers of 2 KiB. Since, a full ledger takes 1 KiB.
 
+#[path = "../tests/blackbox/bytes.rs"]
+mod bytes;
 #[path = "stream/caller.rs"]
 #[allow(dead_code, reason = "it only fills here")]
 mod caller;

@@ -32,6 +32,8 @@
 //! - Half the places (all states dirty at once): the flusher runs without a pause and takes the
 //!   shards' locks from who serves.
 
+#[path = "../tests/blackbox/bytes.rs"]
+mod bytes;
 #[path = "stream/caller.rs"]
 mod caller;
 #[path = "load/cores.rs"]

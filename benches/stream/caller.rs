@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf as _, BufMut as _};
 use http::uri::PathAndQuery;
 use prost::Message as _;
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
@@ -15,14 +14,9 @@ use readstates::proto::{
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{runtime, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{
-    Request, Status,
-    client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    transport::Channel,
-};
+use tonic::{Request, client::Grpc, transport::Channel};
 
-use crate::Outcome;
+use crate::{Outcome, bytes::Bytes};
 
 /// Messages that are sent and not yet answered.
 const AHEAD: usize = 8;
@@ -117,7 +111,7 @@ impl Caller {
         let (messages, receiver) = mpsc::channel(AHEAD);
         let path = PathAndQuery::from_static("/readstates.v1.ReadStatesService/ApplyStream");
         let request = Request::new(ReceiverStream::new(receiver));
-        let mut answers = client.streaming(request, path, Raw).await?.into_inner();
+        let mut answers = client.streaming(request, path, Bytes).await?.into_inner();
         let (started, spent) = (Instant::now(), thread_time());
         for _ in 0..AHEAD {
             messages.send(self.message(&mut key)).await?;
@@ -125,7 +119,7 @@ impl Caller {
         let mut answered = 0;
         while !is_enough(answered, started.elapsed()) {
             let answer = answers.message().await?.ok_or("the stream ended")?;
-            check(&answer, self.batch)?;
+            check(&ApplyStreamResponse::decode(answer.as_slice())?, self.batch)?;
             answered += 1;
             messages.send(self.message(&mut key)).await?;
         }
@@ -151,42 +145,4 @@ fn check(answer: &ApplyStreamResponse, batch: usize) -> Outcome<()> {
 fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// Messages as their bytes.
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Vec<u8>;
-    type Decode = ApplyStreamResponse;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, message: Vec<u8>, bytes: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        bytes.put_slice(&message);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = ApplyStreamResponse;
-    type Error = Status;
-
-    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
-        let answer = ApplyStreamResponse::decode(bytes.copy_to_bytes(bytes.remaining()));
-        answer.map(Some).map_err(|error| Status::internal(error.to_string()))
-    }
 }

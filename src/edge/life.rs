@@ -56,9 +56,9 @@ pub(super) struct Life {
     bounds: Bounds,
     /// One timer for all of it: connections are many, and are woken often.
     timer: Pin<Box<Sleep>>,
-    /// When it is old.
+    /// When it is old, unless it was asked to end.
     old_at: Option<Instant>,
-    /// When it is about to outlive its peer's certificate.
+    /// When it is about to outlive its peer's certificate, unless it was asked to end.
     outlived_at: Option<Instant>,
     cut_at: Option<Instant>,
     certified_until: Option<Instant>,
@@ -116,9 +116,8 @@ impl Life {
         }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(self.old_at) || is_due(self.outlived_at) {
-            // The other has its certificate to be cut with.
-            let is_old = self.old_at.is_some_and(|at| at <= now + self.bounds.grace / 2);
-            self.cut_at = is_old.then(|| now + self.bounds.grace);
+            // The other has the end of the certificate to be cut at.
+            self.cut_at = is_due(self.old_at).then(|| now + self.bounds.grace);
             (self.old_at, self.outlived_at) = (None, None);
             return Some(Turn::AskToEnd);
         }
@@ -217,6 +216,17 @@ mod tests {
             assert_eq!(life.turn(&backlog).await, Turn::Cut(Cut::Certificate));
             let lived = began.elapsed();
             assert!((certified..certified + SECOND / 100).contains(&lived), "{lived:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_age_and_certificate_what_comes_first_ends_a_connection_and_asks_once() {
+        let backlog = backlog();
+        for (certified, cut) in [(60, Cut::Certificate), (1000, Cut::Age)] {
+            let bounds = bounds(Some(100 * SECOND));
+            let mut life = Life::begin(bounds, Some(certified * SECOND), &backlog);
+            let turns = [life.turn(&backlog).await, life.turn(&backlog).await];
+            assert_eq!(turns, [Turn::AskToEnd, Turn::Cut(cut)], "{certified} s");
         }
     }
 

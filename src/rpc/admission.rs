@@ -172,9 +172,12 @@ impl Admission {
     /// same moment may be a few more than the bound.
     fn place(&self, class: Class, of: &Share) -> Result<Place, &IntCounter> {
         let Shared { bounds, refused, .. } = &*self.0;
-        let probes = of.probe_streams().load(Ordering::Relaxed);
         let class = match class {
-            Class::ProbeStream if probes >= PROBE_STREAMS_MAX => Class::Stream,
+            Class::ProbeStream
+                if of.probe_streams().load(Ordering::Relaxed) >= PROBE_STREAMS_MAX =>
+            {
+                Class::Stream
+            }
             class => class,
         };
         let is_heavy = matches!(class, Class::Bulk | Class::Stream);

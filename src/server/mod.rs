@@ -45,7 +45,7 @@ use crate::{
     clock::Clock,
     config::{Config, Listen, ListenAddress},
     doors::Doors,
-    edge::{Edge, Listener, Tls},
+    edge::{Edge, Listener},
     journal::Recovery,
     lifecycle::{Lifecycle, Phase},
     metrics::Metrics,
@@ -67,7 +67,6 @@ pub struct Server {
     front: Front,
     parts: start::Parts,
     grpc: Vec<Listener>,
-    tls: Option<Arc<Tls>>,
 }
 
 /// Tells who supervises this process how it goes, if there is anyone; ends with the life.
@@ -221,13 +220,12 @@ impl Server {
             let lifecycle = front.lifecycle.clone();
             tokio::spawn(lease.follow(move |held| lifecycle.suspend(!held)));
         }
-        let tls = match &front.certificates {
+        if let Some(certificates) = &front.certificates {
             // It may have stood by for long: callers come the moment that it serves.
-            Some(certificates) => Some(certificates.now().await),
-            None => None,
-        };
+            certificates.refresh().await;
+        }
         let parts = start::parts(&config, clock, opened, found, metrics).await?;
-        Ok(Self { config, front, parts, grpc, tls })
+        Ok(Self { config, front, parts, grpc })
     }
 
     /// The phases of this server's life.
@@ -287,7 +285,9 @@ impl Server {
         };
         let journal = self.parts.journal.as_ref().map(|journaling| &journaling.journal);
         let connections = &self.parts.metrics.connections;
-        let edge = Edge::new(&self.config, port, self.tls.clone(), connections.clone());
+        let tls = front.certificates.as_ref().map(Certificates::tls);
+        let is_plain = tls.is_none();
+        let edge = Edge::new(&self.config, port, tls, connections.clone());
         let serving = Serving::start(&self.config, self.grpc, &edge, journal, connections, drained);
         let mut serving = serving.inspect_err(|_| {
             // For whoever does something until then.
@@ -297,7 +297,7 @@ impl Server {
         looking.spawn(self.parts.memory.clone().keep(admission));
         front.lifecycle.advance(Phase::Ready);
         info!("listening grpc={addresses} admin={}", front.admin_address);
-        if let (Some(address), None) = (addresses.tcp().next(), &self.tls) {
+        if let (Some(address), true) = (addresses.tcp().next(), is_plain) {
             info!("try: grpcurl -plaintext {address} list");
         }
         let stopping = shutdown::Stopping {

@@ -26,7 +26,6 @@ def parse(line: str) -> Optional[Dict[str, float]]:
         "marking_ms": float(found["mark"]),
         "heap_mb_before": int(found["before"]),
         "heap_mb_after": int(found["after"]),
-        "forced": False,
     }
 
 

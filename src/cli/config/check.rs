@@ -41,12 +41,10 @@ pub(super) fn check(effective: &Effective) -> Result<(), ConfigErrors> {
 
 /// The setting that names this file of TLS, the first of those that do.
 fn tls_setting(config: &Config, path: &Path) -> &'static str {
-    let is = |file: &Option<PathBuf>| file.as_deref() == Some(path);
-    match () {
-        () if is(&config.tls_cert_file) => "tls-cert-file",
-        () if is(&config.tls_key_file) => "tls-key-file",
-        () => "tls-client-ca-file",
-    }
+    let (cert, key) = (&config.tls_cert_file, &config.tls_key_file);
+    let mut files = [("tls-cert-file", cert), ("tls-key-file", key)].into_iter();
+    let named = files.find(|(_, file)| file.as_deref() == Some(path));
+    named.map_or("tls-client-ca-file", |(setting, _)| setting)
 }
 
 fn needs_directory(config: &Config) -> bool {
