@@ -47,8 +47,8 @@
 //!   0.733 before (in turns of 4 seconds), 0.762 with it (in turns of half a second).
 //! - 17/16 places for each state are too few: users are not spread evenly over shards, what is
 //!   pushed out has to be loaded again, and that is what was measured then.
-//! - Batching the calls of one turn was not built: random keys hit shards of their own, and looking
-//!   entries up before they are changed gains nothing there (see benches/stream.rs).
+//! - Batching the calls of one turn was not built: its 64 calls hit stripes of their own, and what
+//!   overlaps is what is looked up under one lock (see benches/stream.rs).
 //!
 //! Five times as much as one core can answer: `readstates bench --mix signin --users 5000
 //! --channels 100 --connections 16`, closed loop of 256 callers, then for 60 s `--rate` of five

@@ -8,29 +8,46 @@
 //!
 //! 2026-11-29, AMD EPYC (2 virtual processors, 32 MiB L3, shared; 190 to 220 ns for a cache miss on
 //! huge pages, 340 to 380 on small ones), Linux, fat LTO; 8,000,000 entries, messages of 1,000,
-//! random keys, READSTATES_BENCH_SECONDS=12, so that each is loaded for a minute, medians of the 5
-//! rounds (least to most):
+//! random keys. As it was before the shards shared locks, and as it is, in turn three times, with
+//! rounds of 4 seconds; each figure is the median of 5, the machine half as fast at times:
 //!
-//! | | updates a second | us an update: serving | flusher | journal |
-//! |---|---:|---:|---:|---:|
-//! | memory | 862,000 (796,000-1,075,000) | 1.09 (0.87-1.17) | 0.31 | |
-//! | journal | 503,000 (465,000-558,000) | 1.79 (1.64-1.92) | 0.73 | 0.46 |
+//! | updates a second | before | as it is | times |
+//! |---|---:|---:|---:|
+//! | memory | 648,000, 811,000, 652,000 | 813,000, 1,235,000, 1,171,000 | 1.25, 1.52, 1.80 |
+//! | journal | 354,000, 400,000, 495,000 | 495,000, 430,000, 534,000 | 1.40, 1.07, 1.08 |
 //!
-//! Journaled is 0.58 of memory (0.47 on 2026-11-23, of 667,000). The goal of 4 million a second is
-//! missed by far. `perf` has where 1.5 us went on 2026-11-23: 0.34 look entries up before they are
-//! changed, 0.38 change them, 0.11 wait for the state's own line, 0.32 make clean states dirty, all
-//! of it cache misses; 0.35 decode, sort, answer and encode. In-process (benches/cache.rs, scale)
-//! such a batch of dirty states takes 0.42 us an update and one update by itself 0.84: a chain of
-//! four misses, which is what this machine takes for them. The goal was set where an empty call
-//! takes 3.6 us instead of 9, and a lone update 0.17 instead of 0.84.
+//! Each loaded for a minute (READSTATES_BENCH_SECONDS=12), in a slow quarter of an hour: 961,000
+//! (843,000-1,068,000) in memory, 454,000 (419,000-472,000) with the journal, 0.47 of it. In rounds
+//! of 8 seconds in the quickest: 1,293,000 (1,186,000-1,448,000) and 668,000 (657,000-802,000),
+//! 0.52 of it; us an update in memory 0.66 serving and 0.23 flushing, with the journal 1.35, 0.48
+//! and 0.35 in the journal.
+//!
+//! The goal of 4 million a second is missed by far. `perf` has where those 0.66 us went: 0.17 look
+//! the entries up, 0.08 their marks; 0.07 promote them, which writes to two neighbours each; 0.06
+//! make clean states dirty; 0.07 change, copy and note; 0.11 decode, sort, answer and encode; the
+//! rest is transport and kernel. The goal was set where an empty call takes 3.6 us instead of 9,
+//! and a lone update 0.17 instead of 0.84: a lookup is a chain of three misses, and the processor
+//! keeps about four lookups in its window, which makes 0.15 us before anything is changed.
+//!
+//! What helped, one after the other, in rounds of 8 seconds; thousand updates a second in memory,
+//! 851 (800-1,030) before:
+//!
+//! - 963 (899-1,070): 64 locks instead of 560, so that 16 states are looked up together instead of
+//!   2, and what their marks take too.
+//! - 1,035 (963-1,509): all are promoted before the first is changed. A change reads back what it
+//!   wrote, in wider words, and so waits until its writes are done, which come after those to the
+//!   neighbours; `perf` blamed the state's own line for it before.
+//! - 1,293 (1,186-1,448): no branch on what is in an entry while others are looked up, and the free
+//!   slots of the dirty index in a stack instead of a list through them.
 //!
 //! What did not help:
 //!
-//! - To look up 256 entries over all their shards before the first is changed, instead of the four
-//!   of one shard: 0.41 us instead of 0.42. How many misses overlap is bound by the instructions of
-//!   a lookup, of which the processor keeps about four in its window.
+//! - To look up 256 entries over all their shards before the first is changed, with a lock for each
+//!   shard: 0.41 us instead of 0.42 in-process. Each lock taken waits for the misses before it.
 //! - Half the places (all states dirty at once): the flusher runs without a pause and takes the
-//!   shards' locks from who serves.
+//!   locks from who serves.
+//! - To bring the next free slot of the dirty index near, and to hand a mark's key on instead of
+//!   reading back what was just written: within the noise.
 
 #[path = "../tests/blackbox/bytes.rs"]
 mod bytes;

@@ -23,7 +23,7 @@
 //!
 //! ```text
 //! main            accept -> deal to those that serve; admin port, signals
-//! serving-0, ...  rpc -> engine -> cache (one shard's lock)          hit: no await, no allocation
+//! serving-0, ...  rpc -> engine -> cache (lock of one stripe)        hit: no await, no allocation
 //!                            |        \-> journal's tail              a copy of the post-state
 //!                            |-> load task -> store                  miss: once per key
 //!                            \-> wait until the record is durable    answered after that
@@ -37,12 +37,12 @@
 //!
 //! # Locks
 //!
-//! A shard's lock is held for one access or at most 256 keys; nobody awaits, does I/O or logs
-//! under it, and never are two shards locked at once. The lock of the journal's tail is taken
-//! under it, for a copy into room that was reserved before, never the other way round; so is that
-//! of the queue of a watch, which a change is put into in the order of versions. Whoever waits for
-//! such a queue is woken after the shard's lock is released. The loader's table of flights is
-//! never locked together with a shard.
+//! A few shards, a stripe, share a lock. It is held for one access or at most 256 keys; nobody
+//! awaits, does I/O or logs under it, and never are two stripes locked at once. The lock of the
+//! journal's tail is taken under it, for a copy into room that was reserved before, never the other
+//! way round; so is that of the queue of a watch, which a change is put into in the order of
+//! versions. Whoever waits for such a queue is woken after the stripe's lock is released. The
+//! loader's table of flights is never locked together with a stripe.
 //!
 //! # Invariants
 //!
@@ -55,7 +55,7 @@
 //! - **I5** a load is admitted only with a ticket that nothing has voided since; check, admission
 //!   and the callers' operations are one critical section.
 //! - **I6** dirty states are at most the dirty limit; beyond it keys not yet dirty are refused.
-//! - **I7** the journal order of a key is its version order: both are given under the shard's lock.
+//! - **I7** the journal order of a key is its version order: both are given under one hold.
 //! - **I8** nothing is shown that a crash can take back, as far as the durability promises: every
 //!   answer waits for the record of what it was derived from, unless the store has that.
 //! - **I9** segments of the journal go only as a prefix, and only when every record in them is in

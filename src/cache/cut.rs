@@ -18,9 +18,6 @@ impl Cache {
 
     /// Makes every change from now on have a version above `version`.
     pub fn raise_versions(&self, version: Version) {
-        for shard in &self.shards {
-            let book = &mut shard.lock().book;
-            book.last = book.last.max(version);
-        }
+        self.shards.each(|shard| shard.book.last = shard.book.last.max(version)).for_each(drop);
     }
 }

@@ -1,8 +1,9 @@
-//! The read states in memory: a set of shards, each an LRU with its dirty index under one lock.
+//! The read states in memory: a set of shards, each an LRU with its dirty index, under locks that
+//! a few of them share.
 //!
 //! All of a user's states are in one shard, so that versions, lists and bulk operations of a user
 //! are one lock. Synchronous throughout: time is an argument, nothing waits, logs or does I/O.
-//! Lock rule (I1): never two shards at once; at most [`KEYS_PER_HOLD_MAX`] keys per hold.
+//! Lock rule (I1): never two stripes at once; at most [`KEYS_PER_HOLD_MAX`] keys per hold.
 
 mod answer;
 mod batch;
@@ -17,6 +18,7 @@ mod recovery;
 mod resident;
 mod shard;
 mod sizing;
+mod stripes;
 mod sync;
 mod ticket;
 mod watchers;
@@ -38,7 +40,7 @@ use answer::Leftovers;
 use book::DirtyPlaces;
 use shard::Shard;
 use std::sync::Arc;
-use sync::Mutex;
+use stripes::Stripes;
 
 use crate::{
     clock::Now,
@@ -50,9 +52,7 @@ pub const KEYS_PER_HOLD_MAX: usize = 256;
 
 /// The sharded cache. See the module's documentation.
 pub struct Cache {
-    // The lock of one shard guards everything about its users: LRUs, victims, dirty index,
-    // tickets and versions. It is held for one access, or for a bounded run of keys.
-    shards: Box<[Mutex<Shard>]>,
+    shards: Stripes,
     places: Arc<DirtyPlaces>,
     sizing: Sizing,
     seed: u64,
@@ -69,9 +69,9 @@ impl Cache {
         let places = DirtyPlaces::new(sizing.dirty_limit);
         let shard = |index| {
             let (places, log) = (Arc::clone(&places), Arc::clone(log));
-            Mutex::new(Shard::new(sizing.of_shard(index), last, places, log))
+            Shard::new(sizing.of_shard(index), last, places, log)
         };
-        let shards = (0..sizing.shards).map(shard).collect();
+        let shards = Stripes::new(sizing.shards, shard);
         Self { shards, places, sizing, seed }
     }
 
@@ -81,7 +81,7 @@ impl Cache {
     }
 
     fn index_of(&self, user: UserId) -> usize {
-        let spread = u128::from(mix(user.as_u64() ^ self.seed)) * self.shards.len() as u128;
+        let spread = u128::from(mix(user.as_u64() ^ self.seed)) * self.shards.shards() as u128;
         (spread >> 64) as usize
     }
 
@@ -92,8 +92,7 @@ impl Cache {
     fn with_index<R>(&self, index: usize, hold: impl FnOnce(&mut Shard, &mut Leftovers) -> R) -> R {
         // Declared before the lock, so that it is dropped after it: heap parts are freed outside.
         let mut leftovers = Leftovers::default();
-        let mut shard = self.shards[index].lock();
-        hold(&mut shard, &mut leftovers)
+        self.shards.with(index, |shard| hold(shard, &mut leftovers))
     }
 
     /// Does what is asked of a key in memory; `None` where it is not: load it.
@@ -168,7 +167,7 @@ impl Cache {
 
     /// Number of shards, for [`Self::collect_due`].
     pub fn shards(&self) -> usize {
-        self.shards.len()
+        self.shards.shards()
     }
 
     /// A commit of `key` at `version` ended, `written` or without effect (I4).
@@ -261,11 +260,14 @@ impl Cache {
     pub fn offered_deletions(&self) -> (Vec<UserDeletion>, bool) {
         let mut offered = Vec::new();
         let mut withheld = false;
-        for shard in &self.shards {
-            // One hold for both: a deletion is in one of them.
-            let shard = shard.lock();
-            offered.extend(shard.deletions());
-            withheld |= shard.withholds_deletions();
+        // One hold for both: a deletion is in one of them.
+        let each = |shard: &mut Shard| {
+            let deletions: Vec<_> = shard.deletions().collect();
+            (deletions, shard.withholds_deletions())
+        };
+        for (deletions, withholds) in self.shards.each(each) {
+            offered.extend(deletions);
+            withheld |= withholds;
         }
         (offered, withheld)
     }
@@ -282,7 +284,7 @@ impl Cache {
 
     /// The newest version given out or seen, for the clock's ceiling.
     pub fn newest_version(&self) -> Version {
-        self.shards.iter().map(|shard| shard.lock().book.last).max().unwrap_or_default()
+        self.shards.each(|shard| shard.book.last).max().unwrap_or_default()
     }
 
     /// States that the store does not have yet, and deletions of users.
@@ -298,12 +300,12 @@ impl Cache {
 
     /// Loads under way.
     pub fn loads(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().book.tickets.outstanding()).sum()
+        self.shards.each(|shard| shard.book.tickets.outstanding()).sum()
     }
 
     /// Counts over all shards, not all at the same instant.
     pub fn counts(&self, now_ms: u64) -> CacheCounts {
-        let each = self.shards.iter().map(|shard| shard.lock().counts(now_ms));
+        let each = self.shards.each(|shard| shard.counts(now_ms));
         each.fold(CacheCounts::default(), CacheCounts::and)
     }
 
@@ -311,9 +313,7 @@ impl Cache {
     pub fn self_check(&self) {
         let dirty: usize = self
             .shards
-            .iter()
-            .map(|shard| {
-                let shard = shard.lock();
+            .each(|shard| {
                 shard.self_check();
                 shard.book.dirty.len() + shard.book.deletions.len()
             })

@@ -89,7 +89,7 @@ impl Cache {
     /// The first record that is still needed: whatever comes before it is in the store or replaced
     /// by a later one, if it was made before the call. `None` where nothing is dirty.
     pub fn first_needed(&self) -> Option<Sequence> {
-        self.shards.iter().filter_map(|shard| shard.lock().book.dirty.pins.lowest()).min()
+        self.shards.each(|shard| shard.book.dirty.pins.lowest()).flatten().min()
     }
 
     /// Writes down anew what keeps records up to `upto` needed, of the places of shard `index` from

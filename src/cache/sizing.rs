@@ -26,7 +26,7 @@ pub struct Sizing {
     /// States in memory at most, victims included. One whose extra part is large takes the place
     /// of several.
     pub entries: usize,
-    /// Shards, each with its own lock.
+    /// Shards, each with tables of its own. Neighbours share a lock where there are many.
     pub shards: usize,
     /// States that are not yet in the store, at most (I6).
     pub dirty_limit: usize,

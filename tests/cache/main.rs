@@ -1,6 +1,7 @@
 //! Holds the cache against plain models, from the outside: by random walks that compare every
 //! answer, by the bugs that every write-behind cache meets, at its limits, and under threads.
 
+mod batches;
 mod draw;
 mod imports;
 mod limits;

@@ -3,7 +3,7 @@
 mod slab;
 mod users;
 
-use std::{collections::BTreeSet, hash::BuildHasher as _};
+use std::{collections::BTreeSet, hash::BuildHasher as _, hint::black_box};
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
@@ -85,6 +85,22 @@ impl DirtyIndex {
         self.place(key).map(|place| &self.slab[place])
     }
 
+    /// Brings near what a change of the key touches here.
+    pub fn look_up(&self, key: &Key) {
+        match self.mark(key) {
+            Some(mark) => _ = black_box(mark.latest),
+            None => {
+                self.users.look_up(&self.slab, key.user);
+                self.slab.look_up_free();
+            }
+        }
+    }
+
+    /// Whether changes are written down, so that each leaves its record here.
+    pub fn has_records(&self) -> bool {
+        self.newest != Sequence::ZERO
+    }
+
     /// Until when the journal has to be durable before the state of `key` may be shown, if the
     /// store does not have it.
     pub fn unflushed(&self, key: &Key) -> Option<Sequence> {
@@ -118,7 +134,7 @@ impl DirtyIndex {
             urgent: false,
         });
         vacant.insert(place);
-        self.users.add(slab, place);
+        self.users.add(slab, place, key);
         self.pins.add(record);
         if !self.departed.is_empty() && self.departed.contains(&key) {
             self.count_in_flight(now_ms);

@@ -1,7 +1,10 @@
 //! Where the marks of a shard lie: in chunks that never move, with the lists of those to be flushed
 //! threaded through them. A mark costs its slot, and no allocation once the slab has grown.
 
-use std::ops::{Index, IndexMut};
+use std::{
+    hint::black_box,
+    ops::{Index, IndexMut},
+};
 
 use crate::model::{Key, Sequence};
 
@@ -70,13 +73,13 @@ pub(super) struct Mark {
 const _: () = assert!(size_of::<Mark>() <= 72);
 
 impl Mark {
-    fn free(after: Place) -> Self {
+    fn free() -> Self {
         Self {
             key: Key::MAX,
             since_ms: 0,
             first: Sequence::ZERO,
             latest: Sequence::ZERO,
-            queue: Links { before: Place::NONE, after },
+            queue: Links::NONE,
             mates: Links::NONE,
             stage: Stage::Free,
             urgent: false,
@@ -88,45 +91,44 @@ impl Mark {
 #[derive(Debug)]
 pub(super) struct Slab {
     chunks: Vec<Box<[Mark]>>,
-    /// The first of the free ones, which are a list too.
-    free: Place,
-    len: usize,
+    /// The free ones. Not threaded through them: whoever takes one would wait for its cache miss
+    /// to learn which is the next.
+    free: Vec<Place>,
 }
 
 impl Slab {
     pub fn new() -> Self {
-        Self { chunks: Vec::new(), free: Place::NONE, len: 0 }
+        Self { chunks: Vec::new(), free: Vec::new() }
     }
 
     pub fn len(&self) -> usize {
-        self.len
+        self.chunks.len() * CHUNK_SLOTS - self.free.len()
     }
 
     pub fn insert(&mut self, mark: Mark) -> Place {
-        if !self.free.is_some() {
-            self.grow();
-        }
-        let place = self.free;
-        self.free = self[place].queue.after;
+        let place = self.free.pop().unwrap_or_else(|| self.grow());
         self[place] = mark;
-        self.len += 1;
         place
     }
 
-    fn grow(&mut self) {
+    /// The first place of a new chunk; the others are free.
+    fn grow(&mut self) -> Place {
         let first = (self.chunks.len() * CHUNK_SLOTS) as u32;
-        let after = |slot| if slot + 1 < CHUNK_SLOTS as u32 { first + slot + 1 } else { u32::MAX };
-        let slots = (0..CHUNK_SLOTS as u32).map(|slot| Mark::free(Place(after(slot))));
-        self.chunks.push(slots.collect());
-        self.free = Place(first);
+        self.chunks.push((0..CHUNK_SLOTS).map(|_| Mark::free()).collect());
+        // Room for all there are: a place that is given back is no allocation.
+        self.free.reserve(self.chunks.len() * CHUNK_SLOTS - self.free.len());
+        self.free.extend((first + 1..first + CHUNK_SLOTS as u32).rev().map(Place));
+        Place(first)
+    }
+
+    /// Brings near the place that is given out next.
+    pub fn look_up_free(&self) {
+        black_box(self.free.last().map(|place| self[*place].stage));
     }
 
     pub fn remove(&mut self, place: Place) -> Mark {
-        let free = Mark::free(self.free);
-        let mark = std::mem::replace(&mut self[place], free);
-        self.free = place;
-        self.len -= 1;
-        mark
+        self.free.push(place);
+        std::mem::replace(&mut self[place], Mark::free())
     }
 
     /// The marks at the next `limit` places from `step * limit` on; `None` behind the last place.

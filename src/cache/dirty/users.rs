@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     hash::BuildHasher as _,
+    hint::black_box,
 };
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
@@ -32,9 +33,9 @@ pub(super) struct Users {
 }
 
 impl Users {
-    /// Puts the mark at `place` among those of its user.
-    pub fn add(&mut self, slab: &mut Slab, place: Place) {
-        let key = slab[place].key;
+    /// Puts the mark of `key` at `place` among those of its user. The key is not read from there: a
+    /// slot just written is still on its way to the cache.
+    pub fn add(&mut self, slab: &mut Slab, place: Place, key: Key) {
         let hasher = &self.hasher;
         let entry = self.chains.entry(
             hasher.hash_one(key.user),
@@ -62,6 +63,13 @@ impl Users {
         if let Some(crowd) = crowd {
             crowd.insert(key);
         }
+    }
+
+    /// Brings near what another mark of the user would touch.
+    pub fn look_up(&self, slab: &Slab, user: UserId) {
+        let hash = self.hasher.hash_one(user);
+        let chain = self.chains.find(hash, |chain| slab[chain.first].key.user == user);
+        black_box(chain.map(|chain| chain.len));
     }
 
     /// Takes the mark at `place`, which is about to go, from among those of its user.
@@ -175,9 +183,9 @@ mod tests {
         for number in 0..200_u64 {
             let channel = number * 37 % 200 + 1;
             places.push(slab.insert(mark(key(user, channel))));
-            users.add(&mut slab, places[number as usize]);
+            users.add(&mut slab, places[number as usize], key(user, channel));
             let place = slab.insert(mark(key(other, channel)));
-            users.add(&mut slab, place);
+            users.add(&mut slab, place, key(other, channel));
             users.self_check(&slab);
         }
         let of = |users: &Users, slab: &Slab, after: u64| -> Vec<u64> {
