@@ -93,11 +93,11 @@ fn look_up<'a>(
     shards: &mut [Shard],
     accesses: impl Iterator<Item = (usize, &'a (Key, Access))> + Clone,
 ) {
-    let mut marked = [false; KEYS_PER_HOLD_MAX];
-    for ((shard, (key, access)), marked) in accesses.clone().zip(&mut marked) {
-        *marked = shards[shard].will_look_at_mark(key, access);
+    let mut wanted = [false; KEYS_PER_HOLD_MAX];
+    for ((shard, (key, access)), wanted) in accesses.clone().zip(&mut wanted) {
+        *wanted = shards[shard].will_look_at_mark(key, access);
     }
-    for ((shard, (key, _)), _) in accesses.clone().zip(marked).filter(|(_, marked)| *marked) {
+    for ((shard, (key, _)), _) in accesses.clone().zip(wanted).filter(|(_, wanted)| *wanted) {
         shards[shard].book.dirty.look_up(key);
     }
     // Writes to the entry's neighbours in the order of use, which a change would have to wait for:

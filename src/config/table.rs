@@ -109,7 +109,7 @@ settings! {
     /// Memory for read states, from which their number follows.
     cache_memory: u64 = "cache-memory" SIZE "512MiB", size(MIB..=16 * TIB);
 
-    /// Shards of the cache; auto, or 0, fits them to the capacity.
+    /// Shards of the cache; auto, or 0, fits them to the capacity. At most 64 locks guard them.
     shards: Option<usize> = "shards" NUMBER "auto", zero_or(count(1..=65_536));
 
     /// A change is written to the store this long after the first one that is not yet written.

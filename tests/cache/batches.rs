@@ -3,24 +3,22 @@
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use readstates::{
-    cache::{Access, Cache, Outcome},
+    cache::{Access, Cache, KEYS_PER_HOLD_MAX, Outcome},
     clock::Now,
     model::{Key, Version},
 };
 
-use crate::scene::{Flight, NOON_US, ack, key, mention, sizing};
+use crate::scene::{Flight, NOON_US, SEED_VARIABLE, ack, key, mention, sizing};
 
-/// Set to a number, it repeats the run of that seed alone.
-const SEED_VARIABLE: &str = "READSTATES_TEST_SEED";
 const SEEDS: u64 = 20;
 const ROUNDS: usize = 12;
-/// Several behind each lock, and the last lock with fewer.
+/// Several behind each lock, and not as many behind all.
 const SHARDS: usize = 263;
 const USERS: u64 = 400;
 const CHANNELS: u64 = 3;
-/// More than are done in one hold, all of one shard at times.
+/// Nearly three holds, where all are of one stripe.
 const BATCH_MAX: usize = 700;
-/// One round of so many is about few users, whose shards then have more than one hold takes.
+/// One round of so many is about two users, one of whom has more than one hold takes.
 const NARROW_EVERY: usize = 4;
 const NOW: Now =
     Now { wall_us: NOON_US, ceiling: Version::from_micros(2 * NOON_US), elapsed_ms: 1 };
@@ -80,6 +78,7 @@ fn at_once(cache: &Cache, accesses: &[(Key, Access)]) -> Vec<Option<Outcome>> {
         let done = cache.access_turns(accesses, left, &NOW, |place, attempt| {
             outcomes[place] = attempt.make();
         });
+        assert!((1..=KEYS_PER_HOLD_MAX).contains(&done), "I1: {done} in one hold");
         left = &left[done..];
     }
     outcomes

@@ -12,12 +12,10 @@ use readstates::{
 use crate::{
     draw::{draw_access, draw_key, draw_user},
     rows::Rows,
-    scene::{Flight, NOON_US, sizing},
+    scene::{Flight, NOON_US, SEED_VARIABLE, sizing},
     truth::Truth,
 };
 
-/// Set to a number, it replays the walk of that seed alone.
-const SEED_VARIABLE: &str = "READSTATES_TEST_SEED";
 const SEEDS: u64 = 300;
 const STEPS: u32 = 400;
 const LOADS_MAX: usize = 6;

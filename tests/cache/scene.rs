@@ -10,6 +10,8 @@ use readstates::{
 
 use crate::rows::Rows;
 
+/// Set to a number, random tests replay that seed alone.
+pub const SEED_VARIABLE: &str = "READSTATES_TEST_SEED";
 pub const NOON_US: u64 = 1_700_000_000_000_000;
 
 pub fn user(id: u64) -> UserId {
